@@ -58,8 +58,8 @@ struct opt_row {
     const char *choices;   /* OPT_CHOICE: words separated by a blank */
     const char *fallback;  /* the default as a user would write it; NULL: none (0, false, empty) */
     const char *metavar;   /* what stands for the value in help: "N", "PATH"; NULL: by type */
-    const char *zero_word; /* what 0 means, for help: "automatic", "no limit"; NULL: nothing special;
-                              with it 0 is allowed beside min..max */
+    const char *zero_word; /* what 0 means, for help: "automatic", "no limit"; NULL: nothing
+                              special; with it 0 is allowed beside min..max */
     const char *help;      /* one sentence without a final stop */
     size_t offset;         /* offsetof(the caller's struct, member) */
 };
