@@ -1,0 +1,137 @@
+/* env: Python environments, built once per key and shared read-only.
+ *
+ * What makes two environments equal is hashed into a key: interpreter, installer, index and the
+ * canonical requirements (requirements.h). One key is built once, whoever asks meanwhile waits for
+ * the same build; a finished one is a folder that is never changed again and that every job of that
+ * key sees read-only at ENV_ROOT.
+ *
+ *   data/envs/<key>/        finished: bin/python, lib/…, pyvenv.cfg and, written last,
+ * .testmesh.json data/envs/tmp/<n>/      being built, removed at start data/envs/cache/        the
+ * installer's cache of wheels
+ *
+ * A build is a run of children, never on the loop:
+ *   wheels   the installer, forbidden to build anything: no stranger's code runs, so it may use the
+ *            cache that all share
+ *   builds   only where "wheels" failed for want of a wheel: in a fresh tree, builds allowed, with
+ * a cache of its own that is thrown away compile  byte code for all of it, by `python -I -S`,
+ * without network and cache: a package's .pth file would run there, and does not seal     owner and
+ * modes, size, the marker; then one rename A build that fails is remembered for a while with its
+ * log, so that 300 uploads of one mistake cost one build.
+ */
+#ifndef ENV_ENV_H
+#define ENV_ENV_H
+
+#include "proto/base/err.h"
+#include "runner/env/python.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where an environment is seen in every jail, at build time and later: first lines of scripts and
+ * byte code carry this path. */
+#define ENV_ROOT   "/env"
+#define ENV_PYTHON "/env/bin/python"
+
+#define ENV_BINDS_MAX 12
+#define ENV_LOG_BYTES                                                                              \
+    (64 * 1024) /* kept of a build's output, at its head and again at its tail                     \
+                 */
+
+enum env_installer { ENV_INSTALLER_AUTO, ENV_INSTALLER_UV, ENV_INSTALLER_PIP };
+
+struct jail_host; /* how jails are made on this machine; see runner/jail */
+
+struct env_config {
+    const char *dir; /* data/envs; made when absent */
+    const char *const *pythons;
+    size_t python_count; /* 0: python3 on PATH */
+    enum env_installer installer;
+    const char *uv;               /* the program; NULL: uv on PATH */
+    const char *const *settings;  /* the node's environment; NULL: environ. Only the names in
+                                     settings.h are ever taken from it */
+    const char *self;             /* this program, for `--helper`; NULL: /proc/self/exe */
+    const struct jail_host *jail; /* borrowed; NULL: unjailed, as --allow-unsandboxed has it */
+    uint32_t build_wall_ms;       /* 0: 600,000 */
+    uint32_t failure_ms;          /* a failure is remembered for, 0: 300,000 */
+    uint64_t cap_bytes;           /* finished environments in all, 0: 8 GiB */
+    unsigned builds_max;          /* at once, 0: 2 */
+    bool allow_urls;              /* name @ https://… */
+};
+
+struct env_bind {
+    const char *source; /* host */
+    const char *target; /* jail; read-only there */
+};
+
+/* A finished environment; borrowed, until env_release(). */
+struct env {
+    const char *key;  /* 64 hex digits */
+    const char *dir;  /* on the host, absolute */
+    const char *root; /* ENV_ROOT */
+    const char *python;
+    const char *site_packages; /* in the jail */
+    struct env_bind binds[ENV_BINDS_MAX];
+    size_t bind_count; /* dir at ENV_ROOT first, then what the interpreter needs */
+    const struct python *interpreter;
+    const char *python_version; /* "3.11.7" */
+    const char *pytest_version; /* "8.4.2" */
+    uint64_t bytes;
+    bool hit; /* existed when it was asked for */
+};
+
+enum env_blame { ENV_BLAME_PROJECT, ENV_BLAME_CLUSTER };
+
+/* Why there is none; the outcome is setup_failed. Borrowed, for the time of the callback. */
+struct env_failure {
+    enum env_blame blame;
+    const char *reason;  /* stable: "package-not-found", "package-conflict", "package-build",
+                            "requirement-…", "index-unreachable", "disk-full", "timeout", … */
+    const char *message; /* one or a few lines for the user, with the installer's words */
+    const char *log;     /* head and tail of the build's output, secrets blotted out; may be "" */
+};
+
+struct env_request {
+    const char *requirements; /* describe.requirements; NULL or "": the base environment */
+    const char *constraints;  /* describe.constraints; may be NULL */
+    const char *python;       /* requires-python; may be NULL */
+    const char *name;         /* who asks, for the log ("course/alice"); may be NULL */
+};
+
+/* Called once per env_acquire(), from the loop and never from within it. Exactly one of the two is
+ * not NULL. An env must be given back with env_release(). */
+typedef void env_done_fn(void *arg, const struct env *env, const struct env_failure *failure);
+
+struct env_store;
+struct env_ticket;
+
+/* Opens the store: asks the interpreters, removes what was half built, finds what is finished.
+ * Blocks for 0.1 s or so. Copies `config`'s texts. Returns owned, or NULL. Errors: ERR_NOT_FOUND
+ * (no Python), ERR_UNAVAILABLE (no installer), ERR_IO. */
+struct env_store *env_store_new(struct event_base *base, const struct env_config *config,
+                                struct err *err) ERR_CHECKED;
+
+/* Stops builds (their callbacks are not called) and frees. Environments stay on disk. */
+void env_store_free(struct env_store *self_owned);
+
+/* Asks for an environment. Copies `request`. Returns borrowed, good until `done` is called; for
+ * env_cancel(). Cannot fail: refusals reach `done` as well. */
+struct env_ticket *env_acquire(struct env_store *self, const struct env_request *request,
+                               env_done_fn *done, void *arg);
+
+/* Forgets a request: `done` will not be called. The last one to leave stops the build. */
+void env_cancel(struct env_ticket *ticket_owned);
+
+/* Gives an environment back. It stays on disk until its room is needed. */
+void env_release(struct env_store *self, const struct env *env);
+
+/* What the banner and `doctor` tell; borrowed for the life of the store. */
+const struct python *env_store_pythons(const struct env_store *self, size_t *count);
+const char *env_store_installer(const struct env_store *self); /* "uv 0.13.9", "pip 23.0.1" */
+const char *env_store_warning(const struct env_store *self);   /* NULL when there is none */
+
+/* `testmesh --helper env …`: seals a built tree, removes trees; for the store's own use. */
+int helper_env_main(int argc, char **argv);
+
+#endif
