@@ -1,0 +1,63 @@
+/* cgroup: one control group for each slot, where the machine lets us make them: version 1 (memory)
+ * or version 2 (memory, pids). A group is made once and reused; counters are read as differences
+ * between begin and end of a use.
+ *
+ * A kill by the kernel for memory is told from others by the group's counter (cgroup_oom_kills()
+ * rose) and never by an exit code. */
+#ifndef RUNNER_CHILD_CGROUP_H
+#define RUNNER_CHILD_CGROUP_H
+
+#include "proto/base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum cgroup_kind { CGROUP_NONE, CGROUP_V1, CGROUP_V2 };
+
+/* Where groups can be made. */
+struct cgroup_root {
+    enum cgroup_kind kind;
+    char memory[256]; /* the folder that ours are made in */
+    char why[160];    /* when there is none: the reason, for `doctor` */
+};
+
+/* Finds by trying what can be used. Never fails: kind is CGROUP_NONE and `why` says why. Groups are
+ * made as <where this process is>/<name>; `name` is one path component, "testmesh-<pid>". */
+void cgroup_find(struct cgroup_root *out, const char *name);
+
+/* Removes the folder that cgroup_find() made and the empty groups in it. */
+void cgroup_root_remove(const struct cgroup_root *root);
+
+struct cgroup {
+    enum cgroup_kind kind;
+    char path[320];
+    int procs_fd;  /* open for writing: "0" moves the writer in. Owned. -1 when kind is NONE */
+    uint64_t ooms; /* the counter when the use began */
+};
+
+/* Makes (or takes over) the group of one slot. Errors: ERR_UNAVAILABLE when root's kind is NONE,
+ * ERR_IO. */
+int cgroup_open(struct cgroup *self, const struct cgroup_root *root, unsigned slot,
+                struct err *err) ERR_CHECKED;
+
+/* Removes the group when it is empty, and closes what is open. */
+void cgroup_close(struct cgroup *self);
+
+/* Begins a use: memory limit in bytes (0: none) including swap, peak and counters taken anew.
+ * Errors: ERR_BUSY while a process is left in it, ERR_IO. */
+int cgroup_begin(struct cgroup *self, uint64_t memory_bytes, struct err *err) ERR_CHECKED;
+
+/* Returns how often the kernel killed for memory since cgroup_begin(). */
+uint64_t cgroup_oom_kills(const struct cgroup *self);
+
+/* Return bytes, 0 when unknown. */
+uint64_t cgroup_memory_now(const struct cgroup *self);
+uint64_t cgroup_memory_peak(const struct cgroup *self);
+
+/* True when no process is in it. */
+bool cgroup_is_empty(const struct cgroup *self);
+
+/* Sends SIGKILL to every process in it. */
+void cgroup_kill(const struct cgroup *self);
+
+#endif
