@@ -39,13 +39,19 @@ struct engine_config {
     unsigned uid_first;   /* as root: the uid of slot 0, slot n has uid_first + n */
 };
 
+struct job_bind {
+    const char *source; /* host */
+    const char *target; /* in the jail, read-only there */
+};
+
 /* Where a job's Python comes from. Equal `key` means the same environment: its jobs share a server.
- */
+ * Without a sandbox the program is `dir`/bin/python, or `python` where there is no `dir`. */
 struct job_environment {
     const char *key;
-    const char *dir;    /* folder on this host, mounted at /env; NULL: no environment (bare) */
+    const char *dir;    /* the environment's folder on this host; NULL: none (bare: no pytest) */
     const char *python; /* interpreter as the job sees it: /env/bin/python, or a host path */
-    const char *const *binds; /* host folders to be seen read-only at their own path; NULL-ended */
+    const struct job_bind *binds; /* all that the interpreter needs beside /usr, /env included */
+    size_t bind_count;
 };
 
 struct job_limits {
