@@ -1,6 +1,7 @@
 #include "proto/base/json.h"
 
 #include "proto/base/mem.h"
+#include "proto/base/utf8.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -73,27 +74,6 @@ void json_out_open_object(struct json_out *self) { open_with(self, '{'); }
 void json_out_close_object(struct json_out *self) { close_with(self, '}'); }
 void json_out_open_array(struct json_out *self) { open_with(self, '['); }
 void json_out_close_array(struct json_out *self) { close_with(self, ']'); }
-
-/* Returns the length of the valid UTF-8 sequence at `at` (RFC 3629), 0 when there is none. */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-    unsigned char c = at[0];
-    if (c < 0x80)
-        return 1;
-    size_t need = c >= 0xc2 && c <= 0xdf   ? 2
-                  : (c & 0xf0) == 0xe0     ? 3
-                  : c >= 0xf0 && c <= 0xf4 ? 4
-                                           : 0;
-    if (!need || need > left)
-        return 0;
-    for (size_t i = 1; i < need; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    if ((c == 0xe0 && at[1] < 0xa0) || (c == 0xed && at[1] > 0x9f) || (c == 0xf0 && at[1] < 0x90) ||
-        (c == 0xf4 && at[1] > 0x8f))
-        return 0;
-    return need;
-}
 
 static void put_escaped(struct buf *to, unsigned char c)
 {
