@@ -8,15 +8,15 @@ import unittest
 
 import pytest
 
-import_records = None  # replaced by server.py, which loads these files without sys.modules
+r = None  # records.py; server.py loads these files without sys.modules and hands it over
 
 _WHENS = {}
 
 
 def setup(records):
-    global import_records
-    import_records = records
-    _WHENS.update(setup=records.SETUP, call=records.CALL, teardown=records.TEARDOWN)
+    global r
+    r = records
+    _WHENS.update(setup=r.SETUP, call=r.CALL, teardown=r.TEARDOWN)
 
 
 def _text_of(longrepr):
@@ -71,7 +71,6 @@ class Recorder:
     """One module's tests."""
 
     def __init__(self, stream, root, module):
-        self.r = import_records
         self.stream = stream
         self.ids = _Ids(root)
         self.module = module
@@ -114,7 +113,7 @@ class Recorder:
         if self.counted:
             for item in fresh:
                 for index in self.indexes.get(item.nodeid, ()):
-                    self.stream.send(self.r.REMOVED, index)
+                    self.stream.send(r.REMOVED, index)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session):
@@ -126,33 +125,33 @@ class Recorder:
         gone = [item for item in self.seen
                 if id(item) not in known and id(item) not in self.deselected]
         self._announce([item.nodeid for item in kept + gone])
-        self.stream.send(self.r.COUNTED, self.index_count, self.deselected_count)
+        self.stream.send(r.COUNTED, self.index_count, self.deselected_count)
         self.seen = self.seen if self.deselected else []  # ids of objects hold while those live
 
     def _announce(self, nodeids):
         piece, size, first = [], 0, self.index_count
         for nodeid in nodeids:
-            text = self.r.cut(self.ids.of(nodeid, self.module), self.r.ID_MAX)
+            text = r.cut(self.ids.of(nodeid, self.module), r.ID_MAX)
             length = len(text.encode("utf-8", "backslashreplace")) + 5
-            if piece and size + length > self.r.PIECE_MAX:
-                self.stream.send(self.r.COLLECTED, first, piece)
+            if piece and size + length > r.PIECE_MAX:
+                self.stream.send(r.COLLECTED, first, piece)
                 piece, size, first = [], 0, self.index_count
             piece.append(text)
             size += length
             self.indexes.setdefault(nodeid, []).append(self.index_count)
             self.index_count += 1
         if piece:
-            self.stream.send(self.r.COLLECTED, first, piece)
+            self.stream.send(r.COLLECTED, first, piece)
 
     def pytest_collectreport(self, report):
         if report.outcome == "passed":
             return
         message, text = _explain(report)
-        outcome = self.r.SKIPPED if report.outcome == "skipped" else self.r.FAILED
-        self.stream.send(self.r.PROBLEM,
-                         self.r.cut(self.ids.of(report.nodeid, self.module), self.r.ID_MAX),
-                         outcome, self.r.cut(message, self.r.MESSAGE_MAX),
-                         self.r.cut(text, self.r.LONGREPR_MAX))
+        outcome = r.SKIPPED if report.outcome == "skipped" else r.FAILED
+        self.stream.send(r.PROBLEM,
+                         r.cut(self.ids.of(report.nodeid, self.module), r.ID_MAX),
+                         outcome, r.cut(message, r.MESSAGE_MAX),
+                         r.cut(text, r.LONGREPR_MAX))
 
     # Running
 
@@ -184,7 +183,7 @@ class Recorder:
     def pytest_runtest_logreport(self, report):
         subtest = hasattr(report, "context") and type(report).__name__ in (
             "SubTestReport", "SubtestReport")
-        when = self.r.SUBTEST if subtest else _WHENS.get(report.when, self.r.CALL)
+        when = r.SUBTEST if subtest else _WHENS.get(report.when, r.CALL)
         outcome, flags = self._outcome(report, when)
         if outcome is None:  # "rerun" and the like: another attempt follows
             return
@@ -192,26 +191,26 @@ class Recorder:
         message, text = _explain(report)
         if hasattr(report, "wasxfail"):
             message = str(report.wasxfail) or message
-        cut = self.r.cut
+        cut = r.cut
         self.stream.send(
-            self.r.PHASE, index, when, outcome, max(0, int(report.duration * 1e6)),
-            cut(message, self.r.MESSAGE_MAX), cut(text, self.r.LONGREPR_MAX),
-            cut(_captured(report, "stdout"), self.r.CAPTURED_MAX),
-            cut(_captured(report, "stderr"), self.r.CAPTURED_MAX), flags)
+            r.PHASE, index, when, outcome, max(0, int(report.duration * 1e6)),
+            cut(message, r.MESSAGE_MAX), cut(text, r.LONGREPR_MAX),
+            cut(_captured(report, "stdout"), r.CAPTURED_MAX),
+            cut(_captured(report, "stderr"), r.CAPTURED_MAX), flags)
         self.reported.add(index)
 
     def _outcome(self, report, when):
         xfail = hasattr(report, "wasxfail")
         if report.outcome == "skipped":
-            return (self.r.XFAILED if xfail else self.r.SKIPPED), 0
+            return (r.XFAILED if xfail else r.SKIPPED), 0
         if report.outcome == "failed":
-            return self.r.FAILED, 0
+            return r.FAILED, 0
         if report.outcome != "passed":
             return None, 0
         if xfail:
-            return self.r.XPASSED, 0
-        raised = when != self.r.SUBTEST and self.raised.get((report.nodeid, report.when))
-        return self.r.PASSED, self.r.RAISED if raised else 0
+            return r.XPASSED, 0
+        raised = when != r.SUBTEST and self.raised.get((report.nodeid, report.when))
+        return r.PASSED, r.RAISED if raised else 0
 
     def _index(self, nodeid, when):
         indexes = self.indexes.get(nodeid)
@@ -219,19 +218,19 @@ class Recorder:
             self._announce([nodeid])
             indexes = self.indexes[nodeid]
         place = self.current.setdefault(nodeid, [0, False])
-        if when == self.r.SETUP and place[1] and place[0] + 1 < len(indexes):
+        if when == r.SETUP and place[1] and place[0] + 1 < len(indexes):
             place[0] += 1
             place[1] = False
-        if when == self.r.TEARDOWN:
+        if when == r.TEARDOWN:
             place[1] = True
         return indexes[place[0]]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr):
-        self.stream.send(self.r.INTERNAL, self.r.cut(_text_of(excrepr), self.r.LONGREPR_MAX))
+        self.stream.send(r.INTERNAL, r.cut(_text_of(excrepr), r.LONGREPR_MAX))
 
     def finish(self, status):
-        self.stream.send(self.r.END, int(status), self.index_count, len(self.reported),
+        self.stream.send(r.END, int(status), self.index_count, len(self.reported),
                          self.deselected_count)
 
 
@@ -239,7 +238,6 @@ class Discoverer:
     """Which files pytest would collect from: collection goes as far as the file and imports none."""
 
     def __init__(self, stream, root):
-        self.r = import_records
         self.stream = stream
         self.ids = _Ids(root)
         self.root = root
@@ -267,20 +265,20 @@ class Discoverer:
                 size = os.stat(path).st_size
             except OSError:
                 size = 0
-            self.stream.send(self.r.MODULE, self.r.cut(relative, self.r.ID_MAX), size)
+            self.stream.send(r.MODULE, r.cut(relative, r.ID_MAX), size)
         return pytest.CollectReport(collector.nodeid, "passed", None, [])
 
     def pytest_collectreport(self, report):
         if report.outcome != "failed":
             return
         message, text = _explain(report)
-        self.stream.send(self.r.PROBLEM, self.r.cut(self.ids.of(report.nodeid, "."), self.r.ID_MAX),
-                         self.r.FAILED, self.r.cut(message, self.r.MESSAGE_MAX),
-                         self.r.cut(text, self.r.LONGREPR_MAX))
+        self.stream.send(r.PROBLEM, r.cut(self.ids.of(report.nodeid, "."), r.ID_MAX),
+                         r.FAILED, r.cut(message, r.MESSAGE_MAX),
+                         r.cut(text, r.LONGREPR_MAX))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr):
-        self.stream.send(self.r.INTERNAL, self.r.cut(_text_of(excrepr), self.r.LONGREPR_MAX))
+        self.stream.send(r.INTERNAL, r.cut(_text_of(excrepr), r.LONGREPR_MAX))
 
     def finish(self, status):
-        self.stream.send(self.r.END, int(status), 0, 0, 0)
+        self.stream.send(r.END, int(status), 0, 0, 0)
