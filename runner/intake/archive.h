@@ -16,7 +16,7 @@
  * deflated archive-header-lie        headers disagree       archive-too-many-entries
  *   archive-size-lie          sizes disagree         archive-too-large
  *   archive-overlap           entries share bytes    archive-bomb        inflates out of proportion
- *   archive-bad-crc           (found while inflating)
+ *   archive-bad-crc           found while inflating  archive-too-many-projects
  */
 #ifndef INTAKE_ARCHIVE_H
 #define INTAKE_ARCHIVE_H

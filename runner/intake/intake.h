@@ -21,8 +21,6 @@ struct event_base;
 /* Every file and folder of a tree has this time: 1980-01-01 in UTC, the oldest a zip can say. */
 #define INTAKE_MTIME 315532800
 
-#define INTAKE_PROJECTS_MAX 10000
-
 struct intake_note {
     char *path;
     char *why;

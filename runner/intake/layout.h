@@ -12,8 +12,9 @@
 
 #include "runner/intake/archive.h"
 
-#define LAYOUT_NAME_MAX  100
-#define LAYOUT_NOTES_MAX 200 /* rows of each list; the rest is only counted */
+#define LAYOUT_PROJECTS_MAX 2000
+#define LAYOUT_NAME_MAX     100
+#define LAYOUT_NOTES_MAX    200 /* rows of each list; the rest is only counted */
 
 struct layout_note {
     char *path;
@@ -55,7 +56,7 @@ struct layout_spec {
 
 /* Fills `self` and marks the archive's skipped entries. Borrows `archive` for the call. On failure
  * `self` is still to be ended by layout_fini(). Errors: ERR_UNPROCESSABLE with archive-empty,
- * archive-too-large, archive-bomb or archive-too-many-entries. */
+ * archive-too-large, archive-bomb, archive-too-many-entries or archive-too-many-projects. */
 int layout_find(struct layout *self, struct archive *archive, const struct layout_spec *spec,
                 struct err *err) ERR_CHECKED;
 
