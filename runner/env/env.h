@@ -5,18 +5,28 @@
  * the same build; a finished one is a folder that is never changed again and that every job of that
  * key sees read-only at ENV_ROOT.
  *
- *   data/envs/<key>/        finished: bin/python, lib/…, pyvenv.cfg and, written last,
- * .testmesh.json data/envs/tmp/<n>/      being built, removed at start data/envs/cache/        the
- * installer's cache of wheels
+ *   data/envs/<key>/   bin/python, lib/…, pyvenv.cfg and, written last, the marker .testmesh.json:
+ *                      without it the folder is half built, and removed at start
+ *   data/envs/tmp/     what goes away: private caches, folders on their way out
+ *   data/envs/cache/   the installer's cache of wheels
  *
- * A build is a run of children, never on the loop:
- *   wheels   the installer, forbidden to build anything: no stranger's code runs, so it may use the
- *            cache that all share
- *   builds   only where "wheels" failed for want of a wheel: in a fresh tree, builds allowed, with
- * a cache of its own that is thrown away compile  byte code for all of it, by `python -I -S`,
- * without network and cache: a package's .pth file would run there, and does not seal     owner and
- * modes, size, the marker; then one rename A build that fails is remembered for a while with its
- * log, so that 300 uploads of one mistake cost one build.
+ * A build is a run of children, never on the loop. With uv:
+ *
+ *   resolve   which versions: those that plain `pip install` would choose. A source-only package
+ *             may be asked for its metadata, which runs its code: with a cache that is thrown away
+ *   wheels    those versions, all of them from wheels: no stranger's code runs, so this step may
+ *             use the cache that all share
+ *   builds    only where a chosen version has no wheel; with the cache that is thrown away
+ *
+ * (`--no-build` alone would take an older version that has a wheel, and install something else
+ * than the user has at home.) With pip one step does it all, without a shared cache. Then:
+ *
+ *   compile   byte code for all of it, by `python -I -S`, without network and cache: a package's
+ *             .pth file would run there, and does not
+ *   seal      owner and modes, size, pytest's version; then the marker
+ *
+ * A build that fails is remembered for a while with its log, so that 300 uploads of one mistake
+ * cost one build.
  */
 #ifndef ENV_ENV_H
 #define ENV_ENV_H
@@ -35,29 +45,28 @@
 #define ENV_PYTHON "/env/bin/python"
 
 #define ENV_BINDS_MAX 12
-#define ENV_LOG_BYTES                                                                              \
-    (64 * 1024) /* kept of a build's output, at its head and again at its tail                     \
-                 */
+/* Kept of a build's output, at its head and again at its tail. */
+#define ENV_LOG_BYTES ((size_t)64 << 10)
 
 enum env_installer { ENV_INSTALLER_AUTO, ENV_INSTALLER_UV, ENV_INSTALLER_PIP };
-
-struct jail_host; /* how jails are made on this machine; see runner/jail */
 
 struct env_config {
     const char *dir; /* data/envs; made when absent */
     const char *const *pythons;
     size_t python_count; /* 0: python3 on PATH */
     enum env_installer installer;
-    const char *uv;               /* the program; NULL: uv on PATH */
-    const char *const *settings;  /* the node's environment; NULL: environ. Only the names in
-                                     settings.h are ever taken from it */
-    const char *self;             /* this program, for `--helper`; NULL: /proc/self/exe */
-    const struct jail_host *jail; /* borrowed; NULL: unjailed, as --allow-unsandboxed has it */
-    uint32_t build_wall_ms;       /* 0: 600,000 */
-    uint32_t failure_ms;          /* a failure is remembered for, 0: 300,000 */
-    uint64_t cap_bytes;           /* finished environments in all, 0: 8 GiB */
-    unsigned builds_max;          /* at once, 0: 2 */
-    bool allow_urls;              /* name @ https://… */
+    const char *uv;              /* the program; NULL: uv on PATH */
+    const char *const *settings; /* the node's environment; NULL: environ. Only the names in
+                                    settings.h are ever taken from it */
+    const char *self;            /* this program, absolute, for `--helper` */
+    const char *runtime_dir;     /* where jail_write_runtime() has been; NULL: builds are unjailed,
+                                    as --allow-unsandboxed has it, and root is the folder itself */
+    uid_t uid;                   /* who installs when the node is root; 0: JAIL_UID_BASE */
+    uint32_t build_wall_ms;      /* 0: 600,000 */
+    uint32_t failure_ms;         /* a failure is remembered for, 0: 300,000 */
+    uint64_t cap_bytes;          /* finished environments in all, 0: 8 GiB */
+    unsigned builds_max;         /* at once, 0: 2 */
+    bool allow_urls;             /* name @ https://… */
 };
 
 struct env_bind {
@@ -69,7 +78,7 @@ struct env_bind {
 struct env {
     const char *key;  /* 64 hex digits */
     const char *dir;  /* on the host, absolute */
-    const char *root; /* ENV_ROOT */
+    const char *root; /* ENV_ROOT; unjailed: dir */
     const char *python;
     const char *site_packages; /* in the jail */
     struct env_bind binds[ENV_BINDS_MAX];
