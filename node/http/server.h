@@ -253,7 +253,8 @@ struct http_config {
     struct http_limits limits;
 };
 
-/* Returns owned; copies `config`. Listens nowhere yet. */
+/* Returns owned; copies `config`. Listens nowhere yet. Makes the process ignore SIGPIPE: what
+ * starts children sets it back for them. */
 struct http_server *http_server_new(struct event_base *base, const struct http_config *config);
 
 /* Listens on "127.0.0.1:8080", "[::]:0", ":8080" (every IPv4 address) or "localhost:8080" (numeric
