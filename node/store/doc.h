@@ -39,7 +39,8 @@ struct arena;
 
 /* Limits. A delta from outside that exceeds one is refused; text of our own is cut. */
 #define DOC_PROJECTS_MAX 4096
-#define DOC_MODULES_MAX  65536 /* of one project, and records of one delta or seal */
+#define DOC_MODULES_MAX  65536  /* of one project */
+#define DOC_RESULTS_MAX  524288 /* of one evaluation: plan no more modules */
 #define DOC_IGNORED_MAX  1024
 #define DOC_ARGS_MAX     64
 #define DOC_REPS_MAX     16
@@ -182,7 +183,8 @@ struct doc_limit {
     uint64_t allowed;
 };
 
-/* One attempt's result. */
+/* One attempt's result, written when nothing better is to come: an attempt that will be retried
+ * leaves no record, else the first one would win. */
 struct doc_rec {
     uint32_t p;
     uint64_t plan; /* hash of the plan that `m` counts in */
@@ -241,6 +243,7 @@ void delta_fini(struct delta *self);
 /* ---- document -------------------------------------------------------------------------------- */
 
 struct doc_slot;
+struct doc_part;
 
 /* Read freely; change through doc_apply() alone. */
 struct doc {
@@ -254,11 +257,12 @@ struct doc {
     const struct doc_seal *seal; /* NULL until sealed */
     struct doc_ballot com;
 
-    struct doc_slot *slots; /* private: hash table of results */
+    /* Private: a hash table of results, and what owns each part with its share of the digest. */
+    struct doc_slot *slots;
     size_t slot_room;
     size_t res_count;
-    struct arena *arenas[3]; /* private: of req, fence, seal */
-    struct arena **plan_arenas;
+    struct doc_part *parts;
+    struct doc_part *plan_parts;
 };
 
 /* Makes an empty document. Returns owned. */

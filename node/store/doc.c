@@ -1,0 +1,337 @@
+#include "node/store/doc.h"
+
+#include "node/store/arena.h"
+#include "node/store/doc_copy.h"
+#include "node/store/doc_json.h"
+#include "node/store/doc_part.h"
+#include "proto/base/mem.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* The digest is the xor of one hash a part; a hash covers the evaluation's id and the part's kind
+ * besides its canonical JSON, so that equal parts of two documents do not cancel out. */
+static void begin_part(struct buf *text, uint64_t id, char kind)
+{
+    buf_clear(text);
+    buf_printf(text, "%" PRIu64 "%c", id, kind);
+}
+
+static uint64_t end_part(const struct buf *text) { return hash_u64(text->data, text->len); }
+
+static uint64_t delta_dig(struct buf *text, char kind, const struct delta *part)
+{
+    begin_part(text, part->id, kind);
+    delta_encode(part, text);
+    return end_part(text);
+}
+
+static uint64_t rec_dig(struct buf *text, uint64_t id, const struct doc_rec *rec)
+{
+    begin_part(text, id, 'r');
+    struct json_out json;
+    json_out_init(&json, text);
+    doc_rec_encode(rec, &json);
+    return end_part(text);
+}
+
+int doc_ballot_compare(struct doc_ballot a, struct doc_ballot b)
+{
+    if (a.epoch != b.epoch)
+        return a.epoch < b.epoch ? -1 : 1;
+    return (a.owner > b.owner) - (a.owner < b.owner);
+}
+
+static int compare_u64(uint64_t a, uint64_t b) { return (a > b) - (a < b); }
+
+bool doc_hash_is_set(const struct hash *hash)
+{
+    static const struct hash none;
+    return memcmp(hash, &none, sizeof none) != 0;
+}
+
+struct doc *doc_new(uint64_t id)
+{
+    struct doc *self = mem_new(sizeof *self);
+    self->id = id;
+    self->parts = mem_new_array(DOC_PART_COUNT, sizeof *self->parts);
+    return self;
+}
+
+void doc_free(struct doc *self)
+{
+    if (!self)
+        return;
+    for (size_t i = 0; i < DOC_PART_COUNT; i++)
+        arena_free(self->parts[i].arena);
+    for (size_t p = 0; p < self->plan_room; p++)
+        arena_free(self->plan_parts[p].arena);
+    for (size_t i = 0; i < self->slot_room; i++)
+        arena_free(self->slots[i].arena);
+    free(self->parts);
+    free(self->plan_parts);
+    free(self->plans);
+    free(self->slots);
+    free(self);
+}
+
+/* Puts a new owner and hash in the place of a part's old ones. */
+static void replace_part(struct doc *self, struct doc_part *part, struct arena *arena_owned,
+                         uint64_t dig)
+{
+    arena_free(part->arena);
+    part->arena = arena_owned;
+    self->digest ^= part->dig ^ dig;
+    part->dig = dig;
+}
+
+/* ---- write once, and the registers ----------------------------------------------------------- */
+
+static int join_req(struct doc *self, const struct doc_req *req, unsigned *changed, struct err *err)
+{
+    owned_buf text = BUF_INIT;
+    struct arena *arena = arena_new(2048);
+    const struct doc_req *copy = doc_copy_req(arena, req);
+    uint64_t dig = delta_dig(&text, 'q', &(struct delta){.id = self->id, .req = copy});
+    if (self->req) {
+        arena_free(arena);
+        if (dig == self->parts[DOC_PART_REQ].dig)
+            return 0;
+        return err_set(err, ERR_CONFLICT, "evaluation %" PRIu64 " has another request", self->id);
+    }
+    self->req = copy;
+    replace_part(self, &self->parts[DOC_PART_REQ], arena, dig);
+    *changed |= DOC_CHANGED_REQ;
+    return 0;
+}
+
+static int compare_fences(const struct doc_fence *a, const struct doc_fence *b)
+{
+    int order = doc_ballot_compare(a->ballot, b->ballot);
+    if (!order)
+        order = compare_u64(a->gen, b->gen);
+    if (!order)
+        order = compare_u64(a->rep_count, b->rep_count);
+    if (!order && a->rep_count > 0)
+        order = memcmp(a->reps, b->reps, a->rep_count * sizeof *a->reps);
+    return order;
+}
+
+static void join_fence(struct doc *self, const struct doc_fence *fence, unsigned *changed)
+{
+    struct arena *arena = arena_new(512);
+    const struct doc_fence *copy = doc_copy_fence(arena, fence);
+    if (self->fence && compare_fences(copy, self->fence) <= 0) {
+        arena_free(arena);
+        return;
+    }
+    owned_buf text = BUF_INIT;
+    self->fence = copy;
+    replace_part(self, &self->parts[DOC_PART_FENCE], arena,
+                 delta_dig(&text, 'f', &(struct delta){.id = self->id, .fence = copy}));
+    *changed |= DOC_CHANGED_FENCE;
+}
+
+static void make_room_for_plan(struct doc *self, uint32_t p)
+{
+    if (p < self->plan_room)
+        return;
+    size_t room = self->req ? self->req->project_count : 0;
+    if (room <= p)
+        room = (size_t)p + 1;
+    self->plans = mem_resize(self->plans, room, sizeof *self->plans);
+    self->plan_parts = mem_resize(self->plan_parts, room, sizeof *self->plan_parts);
+    for (size_t i = self->plan_room; i < room; i++) {
+        self->plans[i] = NULL;
+        self->plan_parts[i] = (struct doc_part){0};
+    }
+    self->plan_room = room;
+}
+
+static void join_plan(struct doc *self, const struct doc_plan *plan, unsigned *changed)
+{
+    struct arena *arena = arena_new(2048);
+    const struct doc_plan *copy = doc_copy_plan(arena, plan);
+    const struct doc_plan *old = doc_plan(self, plan->p);
+    int order = old ? doc_ballot_compare(copy->ballot, old->ballot) : 1;
+    if (!order)
+        order = compare_u64(copy->hash, old->hash);
+    if (order <= 0) {
+        arena_free(arena);
+        return;
+    }
+    owned_buf text = BUF_INIT;
+    make_room_for_plan(self, plan->p);
+    self->plans[plan->p] = copy;
+    replace_part(
+        self, &self->plan_parts[plan->p], arena,
+        delta_dig(&text, 'p', &(struct delta){.id = self->id, .plans = copy, .plan_count = 1}));
+    *changed |= DOC_CHANGED_PLAN;
+}
+
+static void join_cancel(struct doc *self, unsigned *changed)
+{
+    if (self->cancel)
+        return;
+    owned_buf text = BUF_INIT;
+    self->cancel = true;
+    self->digest ^= delta_dig(&text, 'c', &(struct delta){.id = self->id, .cancel = true});
+    *changed |= DOC_CHANGED_CANCEL;
+}
+
+static void join_com(struct doc *self, struct doc_ballot com, unsigned *changed)
+{
+    if (doc_ballot_compare(com, self->com) <= 0)
+        return;
+    owned_buf text = BUF_INIT;
+    self->com = com;
+    replace_part(self, &self->parts[DOC_PART_COM], NULL,
+                 delta_dig(&text, 'm', &(struct delta){.id = self->id, .com = com}));
+    *changed |= DOC_CHANGED_COM;
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static size_t slot_of(const struct doc *self, uint32_t p, uint64_t plan, uint32_t m)
+{
+    uint64_t mix = (plan ^ ((uint64_t)p << 32 | m)) * UINT64_C(0x9e3779b97f4a7c15);
+    size_t at = (size_t)(mix ^ mix >> 29) & (self->slot_room - 1);
+    for (;; at = (at + 1) & (self->slot_room - 1)) {
+        const struct doc_rec *rec = self->slots[at].rec;
+        if (!rec || (rec->m == m && rec->p == p && rec->plan == plan))
+            return at;
+    }
+}
+
+static void make_room_for_result(struct doc *self)
+{
+    if (self->res_count * 4 < self->slot_room * 3)
+        return;
+    struct doc_slot *old = self->slots;
+    size_t old_room = self->slot_room;
+    self->slot_room = old_room ? old_room * 2 : 16;
+    self->slots = mem_new_array(self->slot_room, sizeof *self->slots);
+    for (size_t i = 0; i < old_room; i++)
+        if (old[i].rec)
+            self->slots[slot_of(self, old[i].rec->p, old[i].rec->plan, old[i].rec->m)] = old[i];
+    free(old);
+}
+
+static int compare_recs(const struct doc_rec *a, const struct doc_rec *b)
+{
+    if (a->real != b->real)
+        return a->real ? 1 : -1;
+    int order = doc_ballot_compare(a->ballot, b->ballot);
+    if (!order)
+        order = compare_u64(b->n, a->n);
+    if (!order)
+        order = compare_u64(a->node, b->node);
+    return order ? order : compare_u64(a->dig, b->dig);
+}
+
+/* About what a record with a short message takes. */
+#define REC_BYTES (sizeof(struct doc_rec) + 96)
+
+static void join_rec(struct doc *self, const struct doc_rec *rec, struct buf *text,
+                     unsigned *changed)
+{
+    struct arena *arena = arena_new(REC_BYTES);
+    struct doc_rec *copy = doc_copy_rec(arena, rec);
+    copy->dig = rec_dig(text, self->id, copy);
+    make_room_for_result(self);
+    struct doc_slot *slot = &self->slots[slot_of(self, rec->p, rec->plan, rec->m)];
+    if (slot->rec && compare_recs(copy, slot->rec) <= 0) {
+        arena_free(arena);
+        return;
+    }
+    self->res_count += !slot->rec;
+    self->digest ^= copy->dig ^ (slot->rec ? slot->rec->dig : 0);
+    arena_free(slot->arena);
+    *slot = (struct doc_slot){.arena = arena, .rec = copy};
+    *changed |= DOC_CHANGED_RES;
+}
+
+static void join_recs(struct doc *self, const struct doc_rec *recs, size_t count, unsigned *changed)
+{
+    owned_buf text = BUF_INIT;
+    for (size_t i = 0; i < count; i++)
+        join_rec(self, &recs[i], &text, changed);
+}
+
+static void join_seal(struct doc *self, const struct doc_seal *seal, unsigned *changed)
+{
+    owned_buf text = BUF_INIT;
+    struct arena *arena = arena_new(1024 + seal->vec_count * REC_BYTES);
+    struct doc_seal *copy = doc_copy_seal(arena, seal);
+    struct doc_rec *vec = (struct doc_rec *)copy->vec; /* ours until it is published below */
+    for (size_t i = 0; i < copy->vec_count; i++)
+        vec[i].dig = rec_dig(&text, self->id, &vec[i]);
+    copy->dig = delta_dig(&text, 's', &(struct delta){.id = self->id, .seal = copy});
+    join_recs(self, copy->vec, copy->vec_count, changed);
+    int order = self->seal ? doc_ballot_compare(copy->ballot, self->seal->ballot) : 1;
+    if (!order)
+        order = compare_u64(copy->gen, self->seal->gen);
+    if (!order)
+        order = compare_u64(copy->dig, self->seal->dig);
+    if (order <= 0) {
+        arena_free(arena);
+        return;
+    }
+    self->seal = copy;
+    replace_part(self, &self->parts[DOC_PART_SEAL], arena, copy->dig);
+    *changed |= DOC_CHANGED_SEAL;
+}
+
+int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed, struct err *err)
+{
+    assert(delta->id == self->id);
+    *changed = 0;
+    if (delta->req) {
+        int rc = join_req(self, delta->req, changed, err);
+        if (rc)
+            return rc;
+    }
+    if (delta->fence)
+        join_fence(self, delta->fence, changed);
+    for (size_t i = 0; i < delta->plan_count; i++)
+        join_plan(self, &delta->plans[i], changed);
+    if (delta->cancel)
+        join_cancel(self, changed);
+    join_recs(self, delta->res, delta->res_count, changed);
+    if (delta->seal)
+        join_seal(self, delta->seal, changed);
+    join_com(self, delta->com, changed);
+    return 0;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+const struct doc_plan *doc_plan(const struct doc *self, uint32_t p)
+{
+    return p < self->plan_room ? self->plans[p] : NULL;
+}
+
+const struct doc_rec *doc_result(const struct doc *self, uint32_t p, uint32_t m)
+{
+    const struct doc_plan *plan = doc_plan(self, p);
+    return plan && self->slot_room ? self->slots[slot_of(self, p, plan->hash, m)].rec : NULL;
+}
+
+const struct doc_rec *doc_counted(const struct doc *self, uint32_t p, uint32_t m)
+{
+    if (!self->seal)
+        return doc_result(self, p, m);
+    size_t low = 0, high = self->seal->vec_count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const struct doc_rec *rec = &self->seal->vec[mid];
+        if (rec->p == p && rec->m == m)
+            return rec;
+        if (rec->p < p || (rec->p == p && rec->m < m))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return NULL;
+}

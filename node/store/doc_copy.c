@@ -1,0 +1,142 @@
+#include "node/store/doc_copy.h"
+
+#include "proto/base/mem.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Every reader of JSON holds integers up to here. */
+static uint64_t capped(uint64_t value) { return value < ID_EVAL_MAX ? value : ID_EVAL_MAX; }
+
+static const char *required(struct arena *arena, const char *text, size_t max)
+{
+    return arena_text(arena, text ? text : "", max);
+}
+
+static void copy_options(struct arena *arena, struct doc_options *to)
+{
+    assert(to->pytest_arg_count <= DOC_ARGS_MAX);
+    const char **args = arena_take_array(arena, to->pytest_arg_count, sizeof *args);
+    for (size_t i = 0; i < to->pytest_arg_count; i++)
+        args[i] = required(arena, to->pytest_args[i], DOC_TEXT_MAX);
+    to->pytest_args = args;
+}
+
+static const struct doc_project *copy_projects(struct arena *arena, const struct doc_req *from)
+{
+    assert(from->project_count <= DOC_PROJECTS_MAX);
+    struct doc_project *to = arena_take_array(arena, from->project_count, sizeof *to);
+    for (size_t i = 0; i < from->project_count; i++) {
+        to[i] = from->projects[i];
+        to[i].name = required(arena, to[i].name, DOC_NAME_MAX);
+        to[i].source = required(arena, to[i].source, DOC_TEXT_MAX);
+        to[i].failure = arena_text(arena, to[i].failure, DOC_TEXT_MAX);
+        to[i].bytes = capped(to[i].bytes);
+    }
+    return to;
+}
+
+static const struct doc_ignored *copy_ignored(struct arena *arena, const struct doc_req *from)
+{
+    assert(from->ignored_count <= DOC_IGNORED_MAX);
+    struct doc_ignored *to = arena_take_array(arena, from->ignored_count, sizeof *to);
+    for (size_t i = 0; i < from->ignored_count; i++) {
+        to[i].path = required(arena, from->ignored[i].path, DOC_PATH_MAX);
+        to[i].why = required(arena, from->ignored[i].why, DOC_TEXT_MAX);
+    }
+    return to;
+}
+
+struct doc_req *doc_copy_req(struct arena *arena, const struct doc_req *from)
+{
+    struct doc_req *to = arena_take(arena, sizeof *to);
+    *to = *from;
+    to->created_ms = capped(to->created_ms);
+    to->name = required(arena, to->name, DOC_NAME_MAX);
+    to->key = arena_text(arena, to->key, DOC_NAME_MAX);
+    copy_options(arena, &to->options);
+    to->projects = copy_projects(arena, from);
+    to->ignored = copy_ignored(arena, from);
+    return to;
+}
+
+struct doc_fence *doc_copy_fence(struct arena *arena, const struct doc_fence *from)
+{
+    assert(from->ballot.epoch > 0 && from->rep_count <= DOC_REPS_MAX);
+    struct doc_fence *to = arena_take(arena, sizeof *to);
+    *to = *from;
+    to->gen = capped(to->gen);
+    struct id_node *reps = arena_take_array(arena, from->rep_count, sizeof *reps);
+    if (from->rep_count > 0)
+        memcpy(reps, from->reps, from->rep_count * sizeof *reps);
+    to->reps = reps;
+    return to;
+}
+
+uint64_t doc_plan_hash(const struct doc_plan *plan)
+{
+    struct arena *arena = arena_new(1024);
+    uint64_t hash = doc_copy_plan(arena, plan)->hash;
+    arena_free(arena);
+    return hash;
+}
+
+struct doc_plan *doc_copy_plan(struct arena *arena, const struct doc_plan *from)
+{
+    assert(from->p < DOC_PROJECTS_MAX && from->module_count <= DOC_MODULES_MAX);
+    assert(from->ballot.epoch > 0 && from->setup.outcome < DOC_OUTCOME_COUNT);
+    struct doc_plan *to = arena_take(arena, sizeof *to);
+    *to = *from;
+    to->requirements = arena_text(arena, from->requirements, DOC_TEXT_MAX);
+    to->setup.message = arena_text(arena, from->setup.message, DOC_TEXT_MAX);
+    to->setup.addr = arena_text(arena, from->setup.addr, DOC_ADDR_MAX);
+    if (to->setup.outcome == DOC_NO_OUTCOME)
+        to->setup.blame = DOC_BLAME_NONE;
+    struct doc_module *modules = arena_take_array(arena, from->module_count, sizeof *modules);
+    for (size_t i = 0; i < from->module_count; i++) {
+        modules[i].path = required(arena, from->modules[i].path, DOC_PATH_MAX);
+        modules[i].bytes = capped(from->modules[i].bytes);
+    }
+    to->modules = modules;
+    owned_buf content = BUF_INIT;
+    doc_plan_encode_content(to, &content);
+    to->hash = hash_u64(content.data, content.len);
+    return to;
+}
+
+static void copy_rec_to(struct arena *arena, const struct doc_rec *from, struct doc_rec *to)
+{
+    assert(from->p < DOC_PROJECTS_MAX && from->m < DOC_MODULES_MAX);
+    assert(from->ballot.epoch > 0 && from->n > 0);
+    assert(from->outcome > DOC_NO_OUTCOME && from->outcome < DOC_OUTCOME_COUNT);
+    *to = *from;
+    to->addr = required(arena, from->addr, DOC_ADDR_MAX);
+    to->message = arena_text(arena, from->message, DOC_TEXT_MAX);
+    to->start_ms = capped(from->start_ms);
+    to->limit.name = arena_text(arena, from->limit.name, DOC_NAME_MAX);
+    to->limit.used = from->limit.name ? capped(from->limit.used) : 0;
+    to->limit.allowed = from->limit.name ? capped(from->limit.allowed) : 0;
+    to->dig = 0;
+}
+
+struct doc_rec *doc_copy_rec(struct arena *arena, const struct doc_rec *from)
+{
+    struct doc_rec *to = arena_take(arena, sizeof *to);
+    copy_rec_to(arena, from, to);
+    return to;
+}
+
+struct doc_seal *doc_copy_seal(struct arena *arena, const struct doc_seal *from)
+{
+    assert(from->ballot.epoch > 0);
+    struct doc_seal *to = arena_take(arena, sizeof *to);
+    *to = *from;
+    to->gen = capped(from->gen);
+    to->at_ms = capped(from->at_ms);
+    to->dig = 0;
+    struct doc_rec *vec = arena_take_array(arena, from->vec_count, sizeof *vec);
+    for (size_t i = 0; i < from->vec_count; i++)
+        copy_rec_to(arena, &from->vec[i], &vec[i]);
+    to->vec = vec;
+    return to;
+}

@@ -1,0 +1,328 @@
+/* Writing. The form is canonical: fixed order, and what is absent or zero is left out, so that
+ * equal values have equal text. */
+#include "node/store/doc_copy.h"
+#include "node/store/doc_json.h"
+#include "node/store/doc_part.h"
+#include "proto/base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void put_hex(struct json_out *json, const char *key, uint64_t value)
+{
+    char text[17];
+    (void)snprintf(text, sizeof text, "%016" PRIx64, value);
+    json_out_key_str(json, key, text);
+}
+
+static void put_hash(struct json_out *json, const char *key, const struct hash *hash)
+{
+    char text[HASH_HEX];
+    if (doc_hash_is_set(hash))
+        json_out_key_str(json, key, hash_hex(hash, text));
+}
+
+static void put_optional(struct json_out *json, const char *key, const char *text)
+{
+    if (text)
+        json_out_key_str(json, key, text);
+}
+
+static void put_count(struct json_out *json, const char *key, uint64_t value)
+{
+    if (value)
+        json_out_key_uint(json, key, value);
+}
+
+static void put_flag(struct json_out *json, const char *key, bool value)
+{
+    if (value)
+        json_out_key_bool(json, key, true);
+}
+
+static void put_ballot(struct json_out *json, struct doc_ballot ballot)
+{
+    json_out_key_uint(json, "epoch", ballot.epoch);
+    put_hex(json, "owner", ballot.owner);
+}
+
+static void put_options(struct json_out *json, const struct doc_options *options)
+{
+    json_out_key(json, "options");
+    json_out_open_object(json);
+    put_count(json, "timeout_s", options->timeout_s);
+    if (options->pytest_arg_count > 0) {
+        json_out_key(json, "pytest_args");
+        json_out_open_array(json);
+        for (size_t i = 0; i < options->pytest_arg_count; i++)
+            json_out_str(json, options->pytest_args[i]);
+        json_out_close_array(json);
+    }
+    put_count(json, "retries", options->retries);
+    if (options->priority)
+        json_out_key_int(json, "priority", options->priority);
+    put_flag(json, "network", options->network);
+    json_out_close_object(json);
+}
+
+static void put_project(struct json_out *json, const struct doc_project *project)
+{
+    json_out_open_object(json);
+    json_out_key_str(json, "name", project->name);
+    json_out_key_str(json, "source", project->source);
+    put_hash(json, "bundle", &project->bundle);
+    put_hash(json, "tree", &project->tree);
+    put_count(json, "bytes", project->bytes);
+    put_count(json, "files", project->files);
+    put_optional(json, "failure", project->failure);
+    json_out_close_object(json);
+}
+
+static void put_req(struct json_out *json, const struct doc_req *req)
+{
+    json_out_open_object(json);
+    json_out_key_uint(json, "created_ms", req->created_ms);
+    json_out_key_str(json, "kind", req->kind == DOC_GIT ? "git" : "zip");
+    json_out_key_str(json, "name", req->name);
+    put_options(json, &req->options);
+    put_hash(json, "body", &req->body);
+    put_optional(json, "key", req->key);
+    put_hash(json, "overlay", &req->overlay);
+    json_out_key(json, "projects");
+    json_out_open_array(json);
+    for (size_t i = 0; i < req->project_count; i++)
+        put_project(json, &req->projects[i]);
+    json_out_close_array(json);
+    json_out_key(json, "ignored");
+    json_out_open_array(json);
+    for (size_t i = 0; i < req->ignored_count; i++) {
+        json_out_open_object(json);
+        json_out_key_str(json, "path", req->ignored[i].path);
+        json_out_key_str(json, "why", req->ignored[i].why);
+        json_out_close_object(json);
+    }
+    json_out_close_array(json);
+    json_out_close_object(json);
+}
+
+static void put_fence(struct json_out *json, const struct doc_fence *fence)
+{
+    char text[ID_NODE_HEX];
+    json_out_open_object(json);
+    put_ballot(json, fence->ballot);
+    json_out_key_uint(json, "gen", fence->gen);
+    json_out_key(json, "reps");
+    json_out_open_array(json);
+    for (size_t i = 0; i < fence->rep_count; i++)
+        json_out_str(json, id_node_hex(&fence->reps[i], text));
+    json_out_close_array(json);
+    json_out_close_object(json);
+}
+
+static void put_setup(struct json_out *json, const struct doc_setup *setup)
+{
+    if (setup->outcome == DOC_NO_OUTCOME && !setup->message && !setup->addr &&
+        !doc_hash_is_set(&setup->log))
+        return;
+    json_out_key(json, "setup");
+    json_out_open_object(json);
+    if (setup->outcome != DOC_NO_OUTCOME) {
+        json_out_key_str(json, "outcome", doc_outcome_name(setup->outcome));
+        json_out_key_str(json, "blame", doc_blame_name(setup->blame));
+    }
+    put_optional(json, "message", setup->message);
+    put_optional(json, "addr", setup->addr);
+    put_hash(json, "log", &setup->log);
+    json_out_close_object(json);
+}
+
+static void put_plan_content(struct json_out *json, const struct doc_plan *plan)
+{
+    put_hash(json, "env", &plan->env);
+    put_optional(json, "requirements", plan->requirements);
+    put_setup(json, &plan->setup);
+    json_out_key(json, "modules");
+    json_out_open_array(json);
+    for (size_t i = 0; i < plan->module_count; i++) {
+        json_out_open_object(json);
+        json_out_key_str(json, "path", plan->modules[i].path);
+        put_count(json, "bytes", plan->modules[i].bytes);
+        json_out_close_object(json);
+    }
+    json_out_close_array(json);
+}
+
+void doc_plan_encode_content(const struct doc_plan *plan, struct buf *out)
+{
+    struct json_out json;
+    json_out_init(&json, out);
+    json_out_open_object(&json);
+    put_plan_content(&json, plan);
+    json_out_close_object(&json);
+}
+
+void doc_plan_encode(const struct doc_plan *plan, struct json_out *json)
+{
+    json_out_open_object(json);
+    json_out_key_uint(json, "p", plan->p);
+    put_ballot(json, plan->ballot);
+    put_hex(json, "hash", plan->hash);
+    put_plan_content(json, plan);
+    json_out_close_object(json);
+}
+
+static void put_tally(struct json_out *json, const struct doc_tally *tally)
+{
+    json_out_key_uint(json, "passed", tally->passed);
+    json_out_key_uint(json, "failed", tally->failed);
+    put_count(json, "errors", tally->errors);
+    put_count(json, "skipped", tally->skipped);
+    put_count(json, "xfailed", tally->xfailed);
+    put_count(json, "xpassed", tally->xpassed);
+    put_count(json, "deselected", tally->deselected);
+}
+
+static void put_limit(struct json_out *json, const struct doc_limit *limit)
+{
+    if (!limit->name)
+        return;
+    json_out_key(json, "limit");
+    json_out_open_object(json);
+    json_out_key_str(json, "name", limit->name);
+    json_out_key_uint(json, "used", limit->used);
+    json_out_key_uint(json, "allowed", limit->allowed);
+    json_out_close_object(json);
+}
+
+void doc_rec_encode(const struct doc_rec *rec, struct json_out *json)
+{
+    json_out_open_object(json);
+    json_out_key_uint(json, "p", rec->p);
+    put_hex(json, "plan", rec->plan);
+    json_out_key_uint(json, "m", rec->m);
+    put_ballot(json, rec->ballot);
+    json_out_key_uint(json, "n", rec->n);
+    put_hex(json, "node", rec->node);
+    json_out_key_str(json, "addr", rec->addr);
+    json_out_key_bool(json, "real", rec->real);
+    json_out_key_str(json, "outcome", doc_outcome_name(rec->outcome));
+    json_out_key_str(json, "blame", doc_blame_name(rec->blame));
+    put_optional(json, "message", rec->message);
+    json_out_key_uint(json, "start_ms", rec->start_ms);
+    json_out_key_uint(json, "ms", rec->ms);
+    put_tally(json, &rec->tally);
+    if (rec->exit_code)
+        json_out_key_int(json, "exit_code", rec->exit_code);
+    put_flag(json, "cached", rec->cached);
+    if (rec->tier) {
+        json_out_key(json, "tier");
+        json_out_strn(json, &rec->tier, 1);
+    }
+    put_limit(json, &rec->limit);
+    put_hash(json, "cases", &rec->cases);
+    put_hash(json, "out", &rec->out);
+    json_out_close_object(json);
+}
+
+static void put_recs(struct json_out *json, const char *key, const struct doc_rec *recs,
+                     size_t count)
+{
+    json_out_key(json, key);
+    json_out_open_array(json);
+    for (size_t i = 0; i < count; i++)
+        doc_rec_encode(&recs[i], json);
+    json_out_close_array(json);
+}
+
+static void put_seal(struct json_out *json, const struct doc_seal *seal)
+{
+    json_out_open_object(json);
+    put_ballot(json, seal->ballot);
+    json_out_key_uint(json, "gen", seal->gen);
+    json_out_key_uint(json, "at_ms", seal->at_ms);
+    put_flag(json, "cancelled", seal->cancelled);
+    put_recs(json, "vec", seal->vec, seal->vec_count);
+    json_out_close_object(json);
+}
+
+static void put_head(struct json_out *json, const struct doc_req *req,
+                     const struct doc_fence *fence)
+{
+    if (req) {
+        json_out_key(json, "req");
+        put_req(json, req);
+    }
+    if (fence) {
+        json_out_key(json, "fence");
+        put_fence(json, fence);
+    }
+}
+
+static void put_end(struct json_out *json, const struct doc_seal *seal, struct doc_ballot com)
+{
+    if (seal) {
+        json_out_key(json, "seal");
+        put_seal(json, seal);
+    }
+    if (com.epoch > 0) {
+        json_out_key(json, "com");
+        json_out_open_object(json);
+        put_ballot(json, com);
+        json_out_close_object(json);
+    }
+}
+
+void delta_encode(const struct delta *delta, struct buf *out)
+{
+    struct json_out json;
+    json_out_init(&json, out);
+    json_out_open_object(&json);
+    json_out_key_uint(&json, "id", delta->id);
+    put_head(&json, delta->req, delta->fence);
+    if (delta->plan_count > 0) {
+        json_out_key(&json, "plans");
+        json_out_open_array(&json);
+        for (size_t i = 0; i < delta->plan_count; i++)
+            doc_plan_encode(&delta->plans[i], &json);
+        json_out_close_array(&json);
+    }
+    put_flag(&json, "cancel", delta->cancel);
+    if (delta->res_count > 0)
+        put_recs(&json, "res", delta->res, delta->res_count);
+    put_end(&json, delta->seal, delta->com);
+    json_out_close_object(&json);
+}
+
+/* Results that the seal brings are not written twice. */
+static void put_results(struct json_out *json, const struct doc *doc)
+{
+    owned_mem const struct doc_rec **all = doc_sorted_results(doc);
+    json_out_key(json, "res");
+    json_out_open_array(json);
+    for (size_t i = 0; i < doc->res_count; i++) {
+        const struct doc_rec *sealed = doc->seal ? doc_counted(doc, all[i]->p, all[i]->m) : NULL;
+        if (!sealed || sealed->dig != all[i]->dig)
+            doc_rec_encode(all[i], json);
+    }
+    json_out_close_array(json);
+}
+
+void doc_encode(const struct doc *doc, struct buf *out)
+{
+    struct json_out json;
+    json_out_init(&json, out);
+    json_out_open_object(&json);
+    json_out_key_uint(&json, "id", doc->id);
+    put_hex(&json, "digest", doc->digest);
+    put_head(&json, doc->req, doc->fence);
+    json_out_key(&json, "plans");
+    json_out_open_array(&json);
+    for (size_t p = 0; p < doc->plan_room; p++)
+        if (doc->plans[p])
+            doc_plan_encode(doc->plans[p], &json);
+    json_out_close_array(&json);
+    put_flag(&json, "cancel", doc->cancel);
+    put_results(&json, doc);
+    put_end(&json, doc->seal, doc->com);
+    json_out_close_object(&json);
+}

@@ -1,0 +1,149 @@
+/* What is done with a whole document: sealing it, taking it apart, naming its blobs. */
+#include "node/store/arena.h"
+#include "node/store/doc.h"
+#include "node/store/doc_copy.h"
+#include "node/store/doc_part.h"
+#include "proto/base/mem.h"
+
+#include <assert.h>
+
+void delta_fini(struct delta *self)
+{
+    arena_free(self->arena);
+    *self = (struct delta){0};
+}
+
+static bool project_is_complete(const struct doc *self, uint32_t p)
+{
+    if (self->req->projects[p].failure)
+        return true;
+    const struct doc_plan *plan = doc_plan(self, p);
+    if (!plan)
+        return false;
+    if (plan->setup.outcome != DOC_NO_OUTCOME)
+        return true;
+    for (uint32_t m = 0; m < plan->module_count; m++)
+        if (!doc_counted(self, p, m))
+            return false;
+    return true;
+}
+
+bool doc_is_complete(const struct doc *self)
+{
+    if (!self->req)
+        return false;
+    for (uint32_t p = 0; p < self->req->project_count; p++)
+        if (!project_is_complete(self, p))
+            return false;
+    return true;
+}
+
+bool doc_is_final(const struct doc *self) { return self->seal && self->com.epoch > 0; }
+
+void doc_make_seal(const struct doc *self, struct doc_ballot ballot, uint64_t gen, uint64_t at_ms,
+                   struct delta *out)
+{
+    *out = (struct delta){.id = self->id, .arena = arena_new(4096)};
+    struct doc_seal *seal = arena_take(out->arena, sizeof *seal);
+    if (self->seal) {
+        *seal = *self->seal;
+    } else {
+        seal->cancelled = self->cancel;
+        seal->at_ms = at_ms;
+        struct doc_rec *vec = arena_take_array(out->arena, self->res_count, sizeof *vec);
+        for (uint32_t p = 0; p < self->plan_room; p++) {
+            for (uint32_t m = 0; self->plans[p] && m < self->plans[p]->module_count; m++) {
+                const struct doc_rec *rec = doc_result(self, p, m);
+                if (rec)
+                    vec[seal->vec_count++] = *rec;
+            }
+        }
+        seal->vec = vec;
+    }
+    seal->ballot = ballot;
+    seal->gen = gen;
+    out->seal = doc_copy_seal(out->arena, seal);
+}
+
+static int in_order(const void *a, const void *b)
+{
+    const struct doc_rec *x = *(const struct doc_rec *const *)a;
+    const struct doc_rec *y = *(const struct doc_rec *const *)b;
+    if (x->p != y->p)
+        return x->p < y->p ? -1 : 1;
+    if (x->plan != y->plan)
+        return x->plan < y->plan ? -1 : 1;
+    return (x->m > y->m) - (x->m < y->m);
+}
+
+const struct doc_rec **doc_sorted_results(const struct doc *self)
+{
+    const struct doc_rec **all = mem_new_array(self->res_count + 1, sizeof *all);
+    size_t count = 0;
+    for (size_t i = 0; i < self->slot_room; i++)
+        if (self->slots[i].rec)
+            all[count++] = self->slots[i].rec;
+    assert(count == self->res_count);
+    qsort(all, count, sizeof(const struct doc_rec *), in_order);
+    return all;
+}
+
+/* Records of one piece: some 100 KB of JSON. */
+#define PIECE_RECORDS 256
+
+static void split_results(const struct doc *self, doc_split_fn *fn, void *arg)
+{
+    owned_mem const struct doc_rec **all = doc_sorted_results(self);
+    owned_mem struct doc_rec *some = mem_new_array(PIECE_RECORDS, sizeof *some);
+    size_t count = 0;
+    for (size_t i = 0; i < self->res_count; i++) {
+        const struct doc_rec *sealed = self->seal ? doc_counted(self, all[i]->p, all[i]->m) : NULL;
+        if (!sealed || sealed->dig != all[i]->dig) /* else the seal brings it */
+            some[count++] = *all[i];
+        if (count == PIECE_RECORDS || (count > 0 && i + 1 == self->res_count)) {
+            fn(arg, &(struct delta){.id = self->id, .res = some, .res_count = count});
+            count = 0;
+        }
+    }
+}
+
+void doc_split(const struct doc *self, doc_split_fn *fn, void *arg)
+{
+    fn(arg, &(struct delta){
+                .id = self->id, .req = self->req, .fence = self->fence, .cancel = self->cancel});
+    for (size_t p = 0; p < self->plan_room; p++)
+        if (self->plans[p])
+            fn(arg, &(struct delta){.id = self->id, .plans = self->plans[p], .plan_count = 1});
+    split_results(self, fn, arg);
+    if (self->seal || self->com.epoch > 0)
+        fn(arg, &(struct delta){.id = self->id, .seal = self->seal, .com = self->com});
+}
+
+static void name_blob(const struct hash *blob, doc_blob_fn *fn, void *arg)
+{
+    if (doc_hash_is_set(blob))
+        fn(arg, blob);
+}
+
+static void name_rec_blobs(const struct doc_rec *rec, doc_blob_fn *fn, void *arg)
+{
+    name_blob(&rec->cases, fn, arg);
+    name_blob(&rec->out, fn, arg);
+}
+
+void doc_each_blob(const struct doc *self, doc_blob_fn *fn, void *arg)
+{
+    if (self->req) {
+        name_blob(&self->req->overlay, fn, arg);
+        for (size_t p = 0; p < self->req->project_count; p++)
+            name_blob(&self->req->projects[p].bundle, fn, arg);
+    }
+    for (size_t p = 0; p < self->plan_room; p++)
+        if (self->plans[p])
+            name_blob(&self->plans[p]->setup.log, fn, arg);
+    owned_mem const struct doc_rec **all = doc_sorted_results(self);
+    for (size_t i = 0; i < self->res_count; i++)
+        name_rec_blobs(all[i], fn, arg);
+    for (size_t i = 0; self->seal && i < self->seal->vec_count; i++)
+        name_rec_blobs(&self->seal->vec[i], fn, arg);
+}
