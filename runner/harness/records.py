@@ -40,6 +40,8 @@ def pack(value):
 
 def cut(text, limit):
     """`text` in at most `limit` bytes of UTF-8: its beginning and its end, and what is missing."""
+    if "\0" in text:
+        text = text.replace("\0", "\\0")
     if len(text) * 4 <= limit:
         return text
     size = len(text)

@@ -100,7 +100,7 @@ struct job_end {
 };
 
 #define VERDICT_CASES_BYTES 16777216 /* of JSON lines a module; texts are dropped first */
-#define VERDICT_IDS_BYTES   67108864 /* of node ids a module */
+#define VERDICT_IDS_BYTES   8388608  /* of node ids a module */
 #define VERDICT_MESSAGE     1024
 
 struct verdict_module {
