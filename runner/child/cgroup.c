@@ -157,7 +157,7 @@ static bool find_v2(struct cgroup_root *out, const char *name)
         snprintf(out->why, sizeof out->why, "cgroup v2: the memory controller is not here");
         return false;
     }
-    snprintf(out->memory, sizeof out->memory, "%.210s/%.40s", parent, name);
+    snprintf(out->memory, sizeof out->memory, "%.250s/%.40s", parent, name);
     if (enable_v2(parent) && make_group(out->memory) &&
         write_file(out->memory, "cgroup.subtree_control", "+memory +pids") == 0) {
         out->kind = CGROUP_V2;
@@ -199,7 +199,7 @@ int cgroup_open(struct cgroup *self, const struct cgroup_root *root, unsigned sl
     snprintf(self->path, sizeof self->path, "%s/slot-%u", root->memory, slot);
     if (!make_group(self->path))
         return err_set(err, ERR_IO, "make the cgroup %s: %m", self->path);
-    char procs[400];
+    char procs[480];
     snprintf(procs, sizeof procs, "%s/cgroup.procs", self->path);
     self->procs_fd = open(procs, O_WRONLY | O_CLOEXEC);
     if (self->procs_fd < 0)

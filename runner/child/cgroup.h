@@ -17,7 +17,7 @@ enum cgroup_kind { CGROUP_NONE, CGROUP_V1, CGROUP_V2 };
 /* Where groups can be made. */
 struct cgroup_root {
     enum cgroup_kind kind;
-    char memory[256]; /* the folder that ours are made in */
+    char memory[384]; /* the folder that ours are made in */
     char why[160];    /* when there is none: the reason, for `doctor` */
 };
 
@@ -30,7 +30,7 @@ void cgroup_root_remove(const struct cgroup_root *root);
 
 struct cgroup {
     enum cgroup_kind kind;
-    char path[320];
+    char path[448];
     int procs_fd;  /* open for writing: "0" moves the writer in. Owned. -1 when kind is NONE */
     uint64_t ooms; /* the counter when the use began */
 };

@@ -2,9 +2,10 @@
  *
  * Tier A: user, mount, pid, net, ipc and uts namespaces made by bubblewrap; a read-only root of the
  * machine's /usr and what the caller binds; a small /etc of our own; private /proc, /dev, /dev/shm
- * and /tmp; a network of its own with lo up. Inside, the first program is uid 0 of its own user
- * namespace without capabilities (a plain jail), or with those that confine.h needs (a template).
- * Outside, it is an unprivileged uid: the slot's when the node is root, the node's else.
+ * and /tmp; a network of its own with lo up. Inside, the first program is uid 1000 without any
+ * capability and under the seccomp filter of confine_spec.h (a plain jail), or uid 0 of its own
+ * user namespace with the two capabilities that confine.h needs (a template). Outside, it is an
+ * unprivileged uid: the slot's when the node is root, the node's else.
  *
  * As root a plain `bwrap --uid` would keep the host's uid 0, and dropping the uid first would lose
  * sight of sources below a 0700 folder. So a helper of this binary (`--helper jail`) goes between:
@@ -48,6 +49,7 @@ struct jail_spec {
     size_t bind_count;
     enum jail_network network;
     bool is_template;        /* keeps CAP_SYS_ADMIN and CAP_NET_ADMIN in its own user namespace */
+    bool without_proc;       /* leave /proc empty: jail_report says that it cannot be mounted */
     uid_t uid;               /* outside, when the node is root; 0: JAIL_UID_BASE */
     uint64_t tmp_bytes;      /* of /tmp and, again, of /dev/shm; 0: 256 MiB */
     const char *cwd;         /* inside; NULL: "/tmp" */
@@ -62,8 +64,11 @@ struct jail_command {
     char **envp;
 };
 
-/* Builds the command line. Errors: ERR_UNAVAILABLE without bubblewrap, ERR_NOT_FOUND for an absent
- * source, ERR_INVALID. */
+/* Builds the command line, without the seccomp filter, for which a descriptor is needed:
+ * jail_start() adds it. The environment is passed as it is, since a command line is public;
+ * variables that steer the dynamic linker (LD_…, GLIBC_TUNABLES, GCONV_PATH) are refused, because
+ * our helper runs with them as root. Errors: ERR_UNAVAILABLE without bubblewrap, ERR_NOT_FOUND for
+ * an absent source, ERR_INVALID. */
 int jail_command_build(const struct jail_spec *spec, struct jail_command *out,
                        struct err *err) ERR_CHECKED;
 void jail_command_fini(struct jail_command *self);
