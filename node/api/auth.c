@@ -1,0 +1,82 @@
+#include "node/api/auth.h"
+
+#include "proto/base/file.h"
+#include "proto/base/hash.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+
+#include <sodium.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define TOKEN_MIN      16
+#define TOKEN_FILE_MAX (1u << 20)
+
+struct auth {
+    struct hash *tokens;
+    size_t count;
+    size_t capacity;
+};
+
+static int add_token(struct auth *self, const char *token, struct err *err)
+{
+    if (strlen(token) < TOKEN_MIN)
+        return err_set(err, ERR_INVALID, "a token needs at least %d characters", TOKEN_MIN);
+    log_redact(token);
+    self->tokens = mem_grow(self->tokens, &self->capacity, self->count + 1, sizeof *self->tokens);
+    self->tokens[self->count++] = hash_of(token, strlen(token));
+    return 0;
+}
+
+static int read_tokens(struct auth *self, const char *path, struct err *err)
+{
+    struct stat st;
+    owned_buf text = BUF_INIT;
+    if (stat(path, &st) == 0 && (st.st_mode & 077) != 0)
+        return err_set(err, ERR_INVALID, "%s can be read by others: chmod 600 it", path);
+    if (file_read(path, TOKEN_FILE_MAX, &text, err))
+        return err->code;
+    char *rest = NULL;
+    for (char *line = strtok_r(text.data, "\r\n", &rest); line;
+         line = strtok_r(NULL, "\r\n", &rest))
+        if (*line != '#' && add_token(self, line, err))
+            return err_wrap(err, "%s", path);
+    if (self->count == 0)
+        return err_set(err, ERR_INVALID, "%s holds no token", path);
+    return 0;
+}
+
+struct auth *auth_new(const char *token_file, struct err *err)
+{
+    struct auth *self = mem_new(sizeof *self);
+    if (token_file && read_tokens(self, token_file, err)) {
+        auth_free(self);
+        return NULL;
+    }
+    return self;
+}
+
+void auth_free(struct auth *self)
+{
+    if (!self)
+        return;
+    free(self->tokens);
+    free(self);
+}
+
+int auth_check(const struct auth *self, const struct http_exchange *x, enum http_scope scope,
+               struct err *err)
+{
+    if (scope == HTTP_OPERATOR)
+        return err_set(err, ERR_FORBIDDEN, "for the operator of this node only");
+    if (self->count == 0)
+        return 0;
+    const char *token = http_bearer(x);
+    if (!token)
+        return err_set(err, ERR_UNAUTHORIZED, "send a token: Authorization: Bearer …");
+    struct hash hash = hash_of(token, strlen(token));
+    bool is_known = false;
+    for (size_t i = 0; i < self->count; i++)
+        is_known |= sodium_memcmp(hash.bytes, self->tokens[i].bytes, HASH_BYTES) == 0;
+    return is_known ? 0 : err_set(err, ERR_UNAUTHORIZED, "the token is not one of this node's");
+}

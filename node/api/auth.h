@@ -1,0 +1,23 @@
+/* auth: who may call what.
+ *
+ * Without a token file everybody who reaches the node is a user. With one, users send a bearer
+ * token of it (RFC 6750). Tokens are held as BLAKE2b hashes and compared in constant time. Operator
+ * routes are refused until the node has an operator's token. */
+#ifndef NODE_API_AUTH_H
+#define NODE_API_AUTH_H
+
+#include "node/http/server.h"
+
+struct auth;
+
+/* Reads one token a line (blank lines and lines with # are skipped). NULL: no file. Returns owned.
+ * Errors: ERR_INVALID (readable by others, a token shorter than 16 characters), ERR_NOT_FOUND,
+ * ERR_IO. */
+struct auth *auth_new(const char *token_file, struct err *err);
+void auth_free(struct auth *self);
+
+/* For http_config.authorize's work. Errors: ERR_UNAUTHORIZED, ERR_FORBIDDEN. */
+int auth_check(const struct auth *self, const struct http_exchange *x, enum http_scope scope,
+               struct err *err) ERR_CHECKED;
+
+#endif

@@ -1,0 +1,65 @@
+/* internal: what the handlers share. */
+#ifndef NODE_API_INTERNAL_H
+#define NODE_API_INTERNAL_H
+
+#include "node/api/api.h"
+#include "node/http/problem.h"
+#include "proto/base/json.h"
+
+#define WAIT_MAX_S 600
+
+struct upload;
+struct waiter;
+
+struct api {
+    struct api_config config;
+    struct http_route *routes;
+    size_t route_count;
+    bool is_draining;
+    uint64_t started_ms;    /* monotonic */
+    struct upload *uploads; /* being received, unpacked or made durable */
+    unsigned upload_count;
+    struct waiter *waiters; /* held answers */
+};
+
+/* submit.c: POST /evaluation. */
+extern const struct http_form submit_form;
+void submit_handle(struct http_exchange *x, void *arg);
+void submit_free_all(struct api *self);
+
+/* evaluation.c: reading and cancelling. */
+void evaluation_list(struct http_exchange *x, void *arg);
+void evaluation_show(struct http_exchange *x, void *arg);
+void evaluation_cancel(struct http_exchange *x, void *arg);
+
+/* Reads the id in the path and finds the document. NULL: answered with a problem. */
+const struct doc *evaluation_find(struct api *self, struct http_exchange *x, uint64_t *id);
+
+/* Answers with the document as it is when the evaluation is final, or after `seconds`.
+ * `status_then` is the answer's status when it is final. */
+void evaluation_wait(struct api *self, struct http_exchange *x, uint64_t id, int64_t seconds);
+void evaluation_final(void *arg, uint64_t id);
+void evaluation_free_waiters(struct api *self);
+
+/* Reads ?wait=SECONDS. Errors: ERR_INVALID. */
+int evaluation_wait_seconds(const struct http_exchange *x, int64_t *seconds,
+                            struct err *err) ERR_CHECKED;
+
+/* details.c */
+void details_tests(struct http_exchange *x, void *arg);
+void details_log(struct http_exchange *x, void *arg);
+void details_build_log(struct http_exchange *x, void *arg);
+
+/* network.c */
+void network_stats(struct http_exchange *x, void *arg);
+void network_network(struct http_exchange *x, void *arg);
+void network_peers(struct http_exchange *x, void *arg);
+void network_nodes(struct http_exchange *x, void *arg);
+void network_ping(struct http_exchange *x, void *arg);
+void network_load(struct http_exchange *x, void *arg);
+void network_healthz(struct http_exchange *x, void *arg);
+void network_readyz(struct http_exchange *x, void *arg);
+void network_problem(struct http_exchange *x, void *arg);
+void network_home(struct http_exchange *x, void *arg);
+
+#endif

@@ -1,0 +1,204 @@
+/* network: what the network is and has done, and whether this node is well. A node alone is a mesh
+ * of one. /stats and /network have exactly the keys that their users know. */
+#include "node/api/internal.h"
+
+#include "proto/base/clock.h"
+#include "proto/base/mem.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static void begin(struct json_out *out, struct buf *text)
+{
+    json_out_init(out, text);
+    json_out_open_object(out);
+}
+
+static void answer(struct http_exchange *x, struct json_out *out)
+{
+    json_out_close_object(out);
+    buf_putc(out->to, '\n');
+    http_reply_json(x, 200, out->to);
+}
+
+static void put_node_stats(struct json_out *out, const char *address,
+                           const struct totals_node *node)
+{
+    json_out_open_object(out);
+    json_out_key_str(out, "address", address);
+    json_out_key_uint(out, "failed", node ? node->failed : 0);
+    json_out_key_uint(out, "passed", node ? node->passed : 0);
+    json_out_key_uint(out, "projects", node ? node->projects : 0);
+    json_out_key_uint(out, "modules", node ? node->modules : 0);
+    json_out_key(out, "evaluations");
+    json_out_open_array(out);
+    for (size_t i = 0; node && i < node->evaluation_count; i++)
+        json_out_uint(out, node->evaluations[i]);
+    json_out_close_array(out);
+    json_out_close_object(out);
+}
+
+void network_stats(struct http_exchange *x, void *arg)
+{
+    struct api *self = arg;
+    owned_totals totals = {0};
+    owned_buf text = BUF_INIT;
+    struct json_out out;
+    const struct totals_node *here = NULL;
+    store_totals(self->config.store, &totals);
+    for (size_t i = 0; i < totals.node_count; i++)
+        if (strcmp(totals.nodes[i].address, self->config.address) == 0)
+            here = &totals.nodes[i];
+    begin(&out, &text);
+    json_out_key(&out, "all");
+    json_out_open_object(&out);
+    json_out_key_uint(&out, "failed", totals.failed);
+    json_out_key_uint(&out, "passed", totals.passed);
+    json_out_key_uint(&out, "projects", totals.projects);
+    json_out_key_uint(&out, "evaluations", totals.evaluations);
+    json_out_close_object(&out);
+    json_out_key(&out, "nodes");
+    json_out_open_array(&out);
+    put_node_stats(&out, self->config.address, here);
+    json_out_close_array(&out);
+    answer(x, &out);
+}
+
+void network_network(struct http_exchange *x, void *arg)
+{
+    struct api *self = arg;
+    owned_buf text = BUF_INIT;
+    struct json_out out;
+    begin(&out, &text);
+    json_out_key(&out, self->config.address);
+    json_out_open_array(&out);
+    json_out_close_array(&out);
+    answer(x, &out);
+}
+
+void network_peers(struct http_exchange *x, void *arg)
+{
+    (void)arg;
+    owned_buf text = BUF_INIT;
+    struct json_out out;
+    begin(&out, &text);
+    json_out_key(&out, "peers");
+    json_out_open_array(&out);
+    json_out_close_array(&out);
+    answer(x, &out);
+}
+
+static void put_load(struct json_out *out, const struct api *self)
+{
+    struct evals_load load = evals_load(self->config.evals);
+    json_out_key_uint(out, "slots", load.slots);
+    json_out_key_uint(out, "running", load.running);
+    json_out_key_uint(out, "free", load.slots > load.running ? load.slots - load.running : 0);
+    json_out_key_uint(out, "waiting", load.waiting);
+    json_out_key_real(out, "waiting_s", (double)load.waiting_ms / 1e3, 3);
+    json_out_key_uint(out, "evaluations", load.evaluations);
+}
+
+void network_load(struct http_exchange *x, void *arg)
+{
+    owned_buf text = BUF_INIT;
+    struct json_out out;
+    begin(&out, &text);
+    put_load(&out, arg);
+    answer(x, &out);
+}
+
+void network_nodes(struct http_exchange *x, void *arg)
+{
+    struct api *self = arg;
+    const struct api_facts *facts = &self->config.facts;
+    const struct store_identity *me = store_identity(self->config.store);
+    owned_buf text = BUF_INIT;
+    struct json_out out;
+    char nid[ID_NODE_HEX];
+    begin(&out, &text);
+    json_out_key(&out, "nodes");
+    json_out_open_array(&out);
+    json_out_open_object(&out);
+    json_out_key_str(&out, "address", self->config.address);
+    json_out_key_str(&out, "id", id_node_hex(&me->nid, nid));
+    json_out_key_uint(&out, "generation", me->gen);
+    json_out_key_str(&out, "state", self->is_draining ? "draining" : "alive");
+    json_out_key_real(&out, "uptime_s", (double)(clock_mono_ms() - self->started_ms) / 1e3, 3);
+    json_out_key_str(&out, "version", facts->version);
+    json_out_key_str(&out, "sandbox", facts->tier_text);
+    json_out_key_str(&out, "python", facts->python);
+    json_out_key_str(&out, "installer", facts->installer);
+    json_out_key(&out, "load");
+    json_out_open_object(&out);
+    put_load(&out, self);
+    json_out_close_object(&out);
+    json_out_close_object(&out);
+    json_out_close_array(&out);
+    answer(x, &out);
+}
+
+void network_ping(struct http_exchange *x, void *arg)
+{
+    struct api *self = arg;
+    owned_buf text = BUF_INIT;
+    struct json_out out;
+    begin(&out, &text);
+    json_out_key_str(&out, "status", "ok");
+    json_out_key_str(&out, "address", self->config.address);
+    json_out_key_str(&out, "version", self->config.facts.version);
+    answer(x, &out);
+}
+
+void network_healthz(struct http_exchange *x, void *arg)
+{
+    (void)arg;
+    static const char ok[] = "ok\n";
+    http_reply_static(x, 200, "text/plain; charset=utf-8", ok, sizeof ok - 1);
+}
+
+void network_readyz(struct http_exchange *x, void *arg)
+{
+    struct api *self = arg;
+    struct err err = ERR_INIT;
+    const char *why = NULL;
+    if (self->is_draining)
+        err_refuse(&err, ERR_UNAVAILABLE, "draining", "this node is about to stop");
+    else if (!store_writable(self->config.store, &why))
+        err_refuse(&err, ERR_UNAVAILABLE, "store-not-writable", "%s",
+                   why ? why : "the store failed");
+    if (err.code != ERR_NONE)
+        http_reply_problem(x, &err);
+    else
+        network_healthz(x, arg);
+}
+
+void network_problem(struct http_exchange *x, void *arg)
+{
+    (void)arg;
+    struct err err = ERR_INIT;
+    const struct problem *row = problem_find(http_param(x, "code"));
+    if (!row) {
+        err_set(&err, ERR_NOT_FOUND, "there is no problem of that name");
+        http_reply_problem(x, &err);
+        return;
+    }
+    owned_buf page = BUF_INIT;
+    problem_page(&page, row);
+    http_reply_take(x, 200, "text/html; charset=utf-8", &page);
+}
+
+void network_home(struct http_exchange *x, void *arg)
+{
+    struct api *self = arg;
+    owned_buf text = BUF_INIT;
+    buf_printf(&text,
+               "testmesh %s at %s\n\n"
+               "Grade a zip of Python projects:\n\n"
+               "    curl -F file=@projects.zip http://%s/evaluation\n"
+               "    curl http://%s/evaluation/<id>?wait=60\n\n"
+               "See also /evaluation, /stats, /network, /nodes, /load.\n",
+               self->config.facts.version, self->config.address, self->config.address,
+               self->config.address);
+    http_reply_take(x, 200, "text/plain; charset=utf-8", &text);
+}

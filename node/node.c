@@ -1,0 +1,454 @@
+#include "node/node.h"
+
+#include "node/api/api.h"
+#include "node/api/auth.h"
+#include "node/options.h"
+#include "proto/base/file.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "runner/jail/jail.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#define EXIT_USAGE     4
+#define EXIT_TRY_AGAIN 75
+
+#define UPLOADS_MAX         8
+#define BACKLOG_MODULES_MAX 10000
+#define PREPARE_AT_ONCE     4
+#define BLOBS_CAP_BYTES     (UINT64_C(4) << 30)
+#define HOUSEKEEPING_S      600
+
+struct node {
+    struct node_options options;
+    struct event_base *base;
+    char *program;
+    char *runtime_dir;
+    char address[300]; /* advertised; known once the server listens */
+    char *pythons;     /* their versions, for people */
+    struct jail_report jail;
+    bool is_sandboxed;
+    unsigned slots;
+    struct auth *auth;
+    struct store *store;
+    struct env_store *envs;
+    struct engine *engine;
+    struct prepare_host *prepare;
+    struct evals *evals;
+    struct api *api;
+    struct http_server *server;
+    struct event *signals[2];
+    struct event *drain_timer;
+    struct event *housekeeping;
+    struct event *store_check;
+    bool is_draining;
+    int exit_code;
+};
+
+/* ---- what the machine has -------------------------------------------------------------------- */
+
+static unsigned automatic_slots(void)
+{
+    cpu_set_t cpus;
+    struct sysinfo info;
+    unsigned cores = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
+    unsigned gib = cores;
+    if (sysinfo(&info) == 0)
+        gib = (unsigned)((uint64_t)info.totalram * info.mem_unit >> 30);
+    unsigned slots = cores < gib ? cores : gib;
+    return slots ? slots : 1;
+}
+
+static char *own_program(void)
+{
+    char path[4096];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    return len > 0 ? mem_strndup(path, (size_t)len) : mem_strdup("/proc/self/exe");
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int check_isolation(struct node *self, struct err *err)
+{
+    jail_probe(self->runtime_dir, self->program, (uid_t)self->options.uid_base, &self->jail);
+    self->is_sandboxed = self->jail.tier == 'A';
+    if (self->is_sandboxed)
+        return 0;
+    if (self->options.allow_unsandboxed &&
+        self->options.require_isolation == OPTIONS_ISOLATION_NONE) {
+        log_warn("unsandboxed", "tests run as plain processes of this user: %s",
+                 self->jail.problem);
+        return 0;
+    }
+    return err_set(err, ERR_UNAVAILABLE,
+                   "tests cannot be isolated here: %s. %s. (--allow-unsandboxed runs them as plain "
+                   "processes, at your own risk)",
+                   self->jail.problem, self->jail.advice);
+}
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "localhost:", 10) == 0 ||
+           strncmp(address, "[::1]", 5) == 0;
+}
+
+static int check_exposure(const struct node *self, struct err *err)
+{
+    const struct node_options *options = &self->options;
+    for (size_t i = 0; i < options->listen.count; i++)
+        if (!is_loopback(options->listen.items[i]) && !options->open && !options->token_file)
+            return err_set(err, ERR_INVALID,
+                           "--listen %s is reached from other machines: give --token-file PATH, or "
+                           "--open to serve everybody",
+                           options->listen.items[i]);
+    return 0;
+}
+
+/* ---- putting it together --------------------------------------------------------------------- */
+
+static struct job_limits module_limits(const struct node_options *options)
+{
+    return (struct job_limits){.wall_ms = options->module_timeout_ms,
+                               .cpu_ms = options->module_cpu_ms ? options->module_cpu_ms
+                                                                : options->module_timeout_ms * 64,
+                               .memory_bytes = options->module_memory_bytes,
+                               .processes = (uint64_t)options->module_processes,
+                               .file_bytes = options->module_file_size_bytes,
+                               .tmp_bytes = options->module_disk_bytes,
+                               .descriptors = (uint64_t)options->module_files,
+                               .output_bytes = options->module_output_bytes};
+}
+
+static struct archive_limits archive_limits(const struct node_options *options)
+{
+    struct archive_limits limits = ARCHIVE_LIMITS_DEFAULT;
+    limits.entry_count = (uint32_t)options->archive_entries;
+    limits.total_bytes = options->archive_bytes;
+    limits.file_bytes = options->archive_file_size_bytes;
+    limits.depth = (uint32_t)options->archive_depth;
+    return limits;
+}
+
+static int open_store(struct node *self, struct err *err)
+{
+    self->store =
+        store_open(&(struct store_options){.dir = self->options.data, .base = self->base}, err);
+    return self->store ? 0 : err->code;
+}
+
+static int open_envs(struct node *self, struct err *err)
+{
+    owned_mem char *dir = mem_printf("%s/envs", self->options.data);
+    union {
+        char **in;
+        const char *const *out;
+    } pythons = {.in = self->options.python.items};
+    struct env_config config = {.dir = dir,
+                                .pythons = pythons.out,
+                                .python_count = self->options.python.count,
+                                .uv = self->options.uv,
+                                .self = self->program,
+                                .build_wall_ms = (uint32_t)self->options.env_timeout_ms,
+                                .cap_bytes = self->options.envs_max_bytes};
+    self->envs = env_store_new(self->base, &config, err);
+    if (!self->envs)
+        return err->code;
+    owned_buf versions = BUF_INIT;
+    size_t count = 0;
+    const struct python *all = env_store_pythons(self->envs, &count);
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&versions, "%s%s (%s)", i ? ", " : "", all[i].version, all[i].executable);
+    self->pythons = buf_steal(&versions);
+    return 0;
+}
+
+static int open_engine(struct node *self, struct err *err)
+{
+    struct engine_config config = {.runtime_dir = self->runtime_dir,
+                                   .isolation =
+                                       self->is_sandboxed ? ENGINE_JAILED : ENGINE_UNSANDBOXED,
+                                   .fork_server = self->options.fork_server,
+                                   .uid_first = (unsigned)self->options.uid_base};
+    self->engine = engine_new(self->base, &config, err);
+    return self->engine ? 0 : err->code;
+}
+
+static int open_evals(struct node *self, struct err *err)
+{
+    owned_mem char *cache = mem_printf("%s/cache", self->options.data);
+    struct job_limits limits = module_limits(&self->options);
+    self->prepare = prepare_host_new(&(struct prepare_config){.base = self->base,
+                                                              .engine = self->engine,
+                                                              .envs = self->envs,
+                                                              .dir = cache,
+                                                              .program = self->program,
+                                                              .slot_first = self->slots,
+                                                              .at_once = PREPARE_AT_ONCE,
+                                                              .limits = limits},
+                                     err);
+    if (!self->prepare)
+        return err->code;
+    self->evals =
+        evals_new(&(struct evals_config){.store = self->store,
+                                         .engine = self->engine,
+                                         .prepare = self->prepare,
+                                         .address = self->address,
+                                         .slots = self->slots,
+                                         .limits = limits,
+                                         .tier = self->is_sandboxed ? self->jail.tier : 0});
+    return 0;
+}
+
+static void open_api(struct node *self)
+{
+    self->api = api_new(
+        &(struct api_config){.base = self->base,
+                             .store = self->store,
+                             .evals = self->evals,
+                             .auth = self->auth,
+                             .address = self->address,
+                             .program = self->program,
+                             .archive_limits = archive_limits(&self->options),
+                             .upload_max_bytes = self->options.upload_max_bytes,
+                             .uploads_max = UPLOADS_MAX,
+                             .backlog_modules_max = BACKLOG_MODULES_MAX,
+                             .facts = {.version = TESTMESH_VERSION,
+                                       .tier_text = self->is_sandboxed ? self->jail.text : "none",
+                                       .python = self->pythons,
+                                       .installer = env_store_installer(self->envs)}});
+}
+
+/* The first address is the one that others are told, unless --advertise says better. */
+static int listen_on(struct node *self, const char *address, struct err *err)
+{
+    uint16_t port = 0;
+    if (http_server_listen(self->server, address, &port, err))
+        return err_wrap(err, "--listen %s", address);
+    if (self->address[0])
+        return 0;
+    const char *colon = strrchr(address, ':');
+    int host_len = colon ? (int)(colon - address) : (int)strlen(address);
+    if (self->options.advertise)
+        (void)snprintf(self->address, sizeof self->address, "%s", self->options.advertise);
+    else
+        (void)snprintf(self->address, sizeof self->address, "%.*s:%u", host_len, address, port);
+    return 0;
+}
+
+static int open_server(struct node *self, struct err *err)
+{
+    const struct node_options *options = &self->options;
+    struct http_config config = {
+        .arg = self->api, .authorize = api_authorize, .limits = http_limits_default()};
+    owned_mem const char **hosts = mem_new_array(options->host.count + 1, sizeof *hosts);
+    for (size_t i = 0; i < options->host.count; i++)
+        hosts[i] = options->host.items[i];
+    config.hosts = hosts;
+    config.limits.connections = (size_t)options->connections_max;
+    config.routes = api_routes(self->api, &config.route_count);
+    self->server = http_server_new(self->base, &config);
+    for (size_t i = 0; i < options->listen.count; i++)
+        if (listen_on(self, options->listen.items[i], err))
+            return err->code;
+    return 0;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void stop_loop(struct node *self) { event_base_loopbreak(self->base); }
+
+static void on_server_drained(void *arg) { stop_loop(arg); }
+
+static void on_evals_drained(void *arg)
+{
+    struct node *self = arg;
+    log_info("node_drained", "no module runs any more");
+    http_server_drain(self->server, on_server_drained, self);
+}
+
+static void on_drain_timeout(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    log_warn("drain_timeout", "what still runs is started again by the next start");
+    stop_loop(arg);
+}
+
+static void drain(struct node *self, const char *why)
+{
+    if (self->is_draining) {
+        stop_loop(self);
+        return;
+    }
+    self->is_draining = true;
+    log_info("node_draining", "why=%s", why);
+    api_drain(self->api);
+    uint64_t ms = self->options.drain_timeout_ms;
+    struct timeval timeout = {.tv_sec = (time_t)(ms / 1000),
+                              .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+    event_add(self->drain_timer, &timeout);
+    evals_drain(self->evals, on_evals_drained, self);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    (void)what;
+    drain(arg, number == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+static void on_housekeeping(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct node *self = arg;
+    store_collect_blobs(self->store, BLOBS_CAP_BYTES, NULL, NULL);
+}
+
+/* A store that failed stays failed: what is acknowledged is safe on disk, and a fresh start is the
+ * way on. */
+static void on_store_check(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct node *self = arg;
+    const char *why = NULL;
+    if (self->is_draining || store_writable(self->store, &why))
+        return;
+    self->exit_code = EXIT_TRY_AGAIN;
+    event_del(self->store_check);
+    log_error("store_failed", "%s", why ? why : "the store cannot be written");
+}
+
+static void add_events(struct node *self)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < countof(numbers); i++) {
+        self->signals[i] = evsignal_new(self->base, numbers[i], on_signal, self);
+        evsignal_add(self->signals[i], NULL);
+    }
+    self->drain_timer = evtimer_new(self->base, on_drain_timeout, self);
+    self->housekeeping = event_new(self->base, -1, EV_PERSIST, on_housekeeping, self);
+    event_add(self->housekeeping, &(struct timeval){.tv_sec = HOUSEKEEPING_S});
+    self->store_check = event_new(self->base, -1, EV_PERSIST, on_store_check, self);
+    event_add(self->store_check, &(struct timeval){.tv_sec = 1});
+}
+
+static void print_banner(const struct node *self)
+{
+    const char *warning = env_store_warning(self->envs);
+    printf("testmesh %s\n", TESTMESH_VERSION);
+    printf("  address    http://%s\n", self->address);
+    printf("  data       %s\n", self->options.data);
+    printf("  slots      %u\n", self->slots);
+    printf("  python     %s\n", self->pythons);
+    printf("  installer  %s\n", env_store_installer(self->envs));
+    printf("  sandbox    %s\n",
+           self->is_sandboxed ? self->jail.text : "none: tests run as plain processes");
+    if (warning)
+        printf("  note       %s\n", warning);
+    printf("  next       testmesh run PATH --node http://%s\n", self->address);
+    fflush(stdout);
+}
+
+static int set_up(struct node *self, struct err *err)
+{
+    self->program = own_program();
+    self->slots = self->options.slots ? (unsigned)self->options.slots : automatic_slots();
+    self->base = event_base_new();
+    if (!self->base)
+        return err_set(err, ERR_IO, "no event loop: %m");
+    self->runtime_dir = mem_printf("%s/runtime", self->options.data);
+    if (check_exposure(self, err) || open_store(self, err) ||
+        jail_write_runtime(self->runtime_dir, err) || check_isolation(self, err) ||
+        open_envs(self, err) || open_engine(self, err) || open_evals(self, err))
+        return err->code;
+    self->auth = auth_new(self->options.token_file, err);
+    if (!self->auth)
+        return err->code;
+    open_api(self);
+    return open_server(self, err);
+}
+
+static void tear_down(struct node *self)
+{
+    http_server_free(self->server);
+    if (self->evals)
+        evals_stop(self->evals);
+    if (self->store)
+        store_flush(self->store);
+    engine_free(self->engine);
+    api_free(self->api);
+    evals_free(self->evals);
+    prepare_host_free(self->prepare);
+    env_store_free(self->envs);
+    store_close(self->store);
+    auth_free(self->auth);
+    struct event *events[] = {self->signals[0], self->signals[1], self->drain_timer,
+                              self->housekeeping, self->store_check};
+    for (size_t i = 0; i < countof(events); i++)
+        if (events[i])
+            event_free(events[i]);
+    if (self->base)
+        event_base_free(self->base);
+    free(self->program);
+    free(self->runtime_dir);
+    free(self->pythons);
+    node_options_fini(&self->options);
+}
+
+static int run(struct node *self)
+{
+    struct err err = ERR_INIT;
+    if (set_up(self, &err)) {
+        fprintf(stderr, "testmesh node: %s\n", err.text);
+        return err.code == ERR_INVALID ? EXIT_USAGE : 1;
+    }
+    add_events(self);
+    print_banner(self);
+    log_info("node_ready", "address=http://%s slots=%u", self->address, self->slots);
+    evals_recover(self->evals);
+    event_base_dispatch(self->base);
+    return self->exit_code;
+}
+
+int node_main(int argc, char **argv)
+{
+    struct node *self = mem_new(sizeof *self);
+    struct err err = ERR_INIT;
+    bool help = false;
+    if (node_options_load(&self->options, argc, argv, &help, &err)) {
+        fprintf(stderr, "testmesh node: %s\n", err.text);
+        free(self);
+        return EXIT_USAGE;
+    }
+    if (help) {
+        free(self);
+        return 0;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    umask(022);
+    log_setup((enum log_level)self->options.log_level,
+              self->options.log_format == OPTIONS_LOG_JSON ||
+                  (self->options.log_format == OPTIONS_LOG_AUTO && !isatty(2)));
+    int code = run(self);
+    tear_down(self);
+    free(self);
+    return code;
+}
