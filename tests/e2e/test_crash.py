@@ -39,7 +39,7 @@ class Watch(threading.Thread):
     def run(self):
         while not self.over.is_set():
             self.known |= Processes().below(self.pid)
-            self.over.wait(0.02)
+            self.over.wait(0.05)
 
     def end(self):
         self.over.set()

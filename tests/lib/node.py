@@ -24,7 +24,7 @@ START_S = 30
 EVALUATION_S = 300
 
 # Variables of the caller that would change what is measured, or configure the node behind our back.
-KEPT_BACK = re.compile(r"^(TESTMESH_|PYTHON(?!PATH$)|PYTEST_|COV_|VIRTUAL_ENV$)")
+KEPT_BACK = re.compile(r"^(TESTMESH_|PYTHON|PYTEST_|COV_|VIRTUAL_ENV$)")
 
 
 class NodeFailed(AssertionError):
