@@ -20,6 +20,7 @@
 #define START_MS    30000
 #define STOP_MS     40000 /* a little more than a node takes to drain */
 #define ADDRESS_MAX 256
+#define LOG_MAX     (1 << 20)
 #define LOG_SHOWN   4000
 
 struct dev_options {
@@ -113,16 +114,23 @@ static bool node_is_gone(struct dev *self)
     return true;
 }
 
-/* The node writes where it listens to <data>/address once it does. */
+/* The node tells where it listens, "http://HOST:PORT", once it does. */
 static bool read_address(struct dev *self)
 {
-    owned_mem char *path = mem_printf("%s/data/address", self->folder);
+    static const char mark[] = "http://";
+    owned_mem char *path = mem_printf("%s/node.log", self->folder);
     owned_buf text = BUF_INIT;
-    if (file_read(path, ADDRESS_MAX - 1, &text, NULL) != 0 || strchr(buf_str(&text), '\n') == NULL)
+    if (file_read(path, LOG_MAX, &text, NULL) != 0)
         return false;
-    snprintf(self->address, sizeof(self->address), "%.*s", (int)strcspn(buf_str(&text), "\n"),
-             buf_str(&text));
-    return true;
+    const char *at = strstr(buf_str(&text), mark);
+    if (at == NULL)
+        return false;
+    at += strlen(mark);
+    size_t len = strspn(at, "0123456789abcdefghijklmnopqrstuvwxyz.:[]-");
+    bool whole = at[len] != '\0' && len < sizeof(self->address) && memchr(at, ':', len) != NULL;
+    if (whole)
+        snprintf(self->address, sizeof(self->address), "%.*s", (int)len, at);
+    return whole;
 }
 
 static int await_node(struct dev *self, struct err *err)
@@ -144,7 +152,7 @@ static void show_log(const struct dev *self)
 {
     owned_mem char *path = mem_printf("%s/node.log", self->folder);
     owned_buf text = BUF_INIT;
-    if (file_read(path, 1 << 20, &text, NULL) != 0)
+    if (file_read(path, LOG_MAX, &text, NULL) != 0)
         return;
     size_t from = text.len > LOG_SHOWN ? text.len - LOG_SHOWN : 0;
     fputs(buf_str(&text) + from, stderr);

@@ -1,0 +1,58 @@
+/* The composition root: the one file that knows every part of the program. It chooses which of them
+ * runs and hands the client what only a node's parts have. */
+#include "cli/cli.h"
+#include "node/node.h"
+#include "node/options.h"
+#include "runner/env/describe.h"
+#include "runner/env/env.h"
+#include "runner/intake/intake.h"
+#include "runner/jail/jail.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define EXIT_USAGE 4
+
+extern const unsigned char sample_projects[]; /* a zip of examples/, made when this is built */
+extern const size_t sample_projects_len;
+
+struct helper {
+    const char *name;
+    int (*run)(int argc, char **argv);
+};
+
+/* Parts of the node that run as children of it, `testmesh --helper NAME …`: what blocks, and what
+ * reads strangers' bytes with a large library. */
+static const struct helper helpers[] = {
+    {"jail", helper_jail_main},
+    {"env", helper_env_main},
+    {"intake", helper_intake_main},
+    {"materialise", helper_materialise_main},
+};
+
+/* The helper sees its own name as argv[0]. */
+static int run_helper(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 2 && i < sizeof(helpers) / sizeof(helpers[0]); i++) {
+        if (strcmp(argv[2], helpers[i].name) == 0)
+            return helpers[i].run(argc - 2, argv + 2);
+    }
+    fputs("testmesh: no such helper\n", stderr);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--helper") == 0)
+        return run_helper(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "node") == 0)
+        return node_main(argc - 1, argv + 1);
+    const struct cli_parts parts = {
+        .describe_py = (const char *)describe_py,
+        .describe_py_len = describe_py_len,
+        .samples = sample_projects,
+        .samples_len = sample_projects_len,
+        .node = &node_option_table,
+    };
+    return cli_main(argc, argv, &parts);
+}
