@@ -1,0 +1,69 @@
+/* prepare_work: what the files of prepare share. */
+#ifndef NODE_EVAL_PREPARE_WORK_H
+#define NODE_EVAL_PREPARE_WORK_H
+
+#include "node/eval/prepare.h"
+#include "runner/intake/intake.h"
+
+#define PREPARE_WALL_MS 120000 /* of one describe, compile or discover job */
+
+struct prepare_host {
+    struct prepare_config config;
+    char *dir;
+    char *program;
+    struct prepare_work *waiting_first; /* in order of arrival */
+    struct prepare_work **waiting_last;
+    uint64_t slots_busy; /* one bit a describe slot */
+    struct job_environment bare;
+    struct job_bind bare_binds[PYTHON_BINDS_MAX];
+    char *bare_key;
+};
+
+struct prepare_work {
+    struct prepared self;
+    struct prepare_host *host;
+    struct prepare_work *next_waiting;
+    bool is_waiting;
+    int describe_slot; /* -1: none held */
+    char *project;
+    char *bundle_path;
+    char *overlay_path;
+    struct hash bundle;
+    struct hash overlay;
+    char *unit; /* DIR/<unit> */
+    char *src;
+    char *pyc;
+    char *pyc_fresh; /* being filled */
+    struct materialise *materialise;
+    struct env_ticket *ticket;
+    struct job *job;
+    struct event *later; /* calls `next` from the loop */
+    void (*next)(struct prepare_work *work);
+    bool is_cancelled;
+    unsigned slot;
+    prepare_done_fn *done;
+    void *arg;
+    char *message; /* owns setup.message */
+    struct job_bind env_binds[ENV_BINDS_MAX];
+};
+
+/* prepare_host.c: the queue for the first half. */
+void prepare_enter_queue(struct prepare_work *work);
+void prepare_leave_queue(struct prepare_work *work);
+void prepare_give_slot_back(struct prepare_work *work);
+
+/* prepare.c */
+void prepare_first_half(struct prepare_work *work);
+void prepare_later(struct prepare_work *work, void (*next)(struct prepare_work *work));
+char *prepare_in_unit(const struct prepare_work *work, const char *name); /* returns owned */
+
+/* How a half ends: well, badly, or because nobody wants it any more. */
+void prepare_finish(struct prepare_work *work);
+void prepare_fail(struct prepare_work *work, enum doc_blame blame, const char *message);
+void prepare_cancelled(struct prepare_work *work);
+
+void prepare_set_modules(struct prepared *self, char *const *paths, const uint64_t *sizes,
+                         size_t count);
+void prepare_use_candidates(struct prepared *self);
+
+#endif
