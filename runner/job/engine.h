@@ -36,7 +36,8 @@ struct engine_config {
     enum engine_isolation isolation;
     bool fork_server;     /* false: a cold start for every job; same results */
     unsigned servers_max; /* warm servers kept, least recently used goes first; 0: 8 */
-    unsigned uid_first;   /* as root: the uid of slot 0, slot n has uid_first + n */
+    unsigned uid_first;   /* jailed, as root: servers run as uids from here; 0: JAIL_UID_BASE */
+    const char *helper;   /* jailed, as root: path of the program that has `--helper jail` */
 };
 
 struct job_bind {
@@ -148,8 +149,9 @@ void engine_warm(struct engine *self, const struct job_environment *environment)
 /* Lets go of the idle server of an environment that is about to be removed. */
 void engine_forget(struct engine *self, const char *key);
 
-/* True when users may pass this argument to pytest: "-k", "-m" and their values' forms, verbosity,
- * --maxfail, --tb and the like; nothing that loads code, writes files or changes what is run. */
+/* True when users may pass this argument to pytest: "-kEXPR" and "-mEXPR" with the value in the
+ * same argument, verbosity, -x, --maxfail=N, --tb=STYLE and the like; nothing that loads code,
+ * writes files or changes what is run. */
 bool job_arg_allowed(const char *arg);
 
 #endif

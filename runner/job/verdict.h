@@ -7,6 +7,7 @@
  *   cancelled by us                          cancelled
  *   our machinery failed (no begin record,   lost             blame cluster
  *     server died, sandbox not made)
+ *   the project cannot be set up             setup_failed     blame project
  *   a limit struck                           timeout | oom | output_limit; unreported tests: error
  *   records that do not fit each other       error            "tampered"
  *   ended by a signal, no end record         crashed
@@ -91,6 +92,7 @@ enum job_kind {
 struct job_end {
     bool cancelled;
     bool lost;             /* our own machinery failed; `text` says how */
+    bool setup_failed;     /* the project could not be set up; `text` says why */
     const char *text;      /* borrowed for the call; NULL for none */
     enum job_limit struck; /* the limit for which it was stopped */
     uint64_t used;

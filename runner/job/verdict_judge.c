@@ -68,6 +68,8 @@ static bool judge_end(const struct verdict *self, const struct job_end *end,
         say(out, JOB_CANCELLED, JOB_BLAME_NONE, "cancelled");
     else if (end->lost)
         say(out, JOB_LOST, JOB_BLAME_CLUSTER, end->text ? end->text : "the runner failed");
+    else if (end->setup_failed)
+        say(out, JOB_SETUP_FAILED, JOB_BLAME_PROJECT, end->text ? end->text : "set-up failed");
     else if (end->struck != JOB_LIMIT_NONE)
         say_limit(out, end);
     else if (!self->begun && !self->tampered && !end->foreign_record)
@@ -139,6 +141,8 @@ static void judge_counts(const struct verdict *self, struct verdict_result *out)
         say(out, JOB_PASSED, JOB_BLAME_NONE, "");
     else if (counts->skipped > 0)
         say(out, JOB_SKIPPED, JOB_BLAME_NONE, "");
+    else if (self->kind != JOB_RUN && (self->kind != JOB_DISCOVER || self->module_count > 0))
+        say(out, JOB_PASSED, JOB_BLAME_NONE, "");
     else
         say(out, JOB_NO_TESTS, JOB_BLAME_NONE, out->deselected ? "every test is deselected" : "");
 }
@@ -237,8 +241,8 @@ static void conclude_nothing(struct verdict *self, const char *output, struct ca
 
 static bool is_of_the_project(enum job_outcome outcome)
 {
-    return outcome == JOB_ERROR || outcome == JOB_TIMEOUT || outcome == JOB_OOM ||
-           outcome == JOB_OUTPUT_LIMIT || outcome == JOB_CRASHED;
+    return outcome == JOB_ERROR || outcome == JOB_SETUP_FAILED || outcome == JOB_TIMEOUT ||
+           outcome == JOB_OOM || outcome == JOB_OUTPUT_LIMIT || outcome == JOB_CRASHED;
 }
 
 static bool whole_counts(const struct job_counts *counts)

@@ -1,0 +1,44 @@
+/* The harness, as it is inside this binary, and how it gets to disk. */
+#include "proto/base/file.h"
+#include "proto/base/mem.h"
+#include "runner/jail/jail.h"
+#include "runner/job/engine.h"
+
+#include <sys/stat.h>
+
+#define HARNESS(name)                                                                              \
+    extern const unsigned char harness_##name[];                                                   \
+    extern const size_t harness_##name##_len
+
+HARNESS(server);
+HARNESS(records);
+HARNESS(payload);
+HARNESS(plugin);
+HARNESS(compiler);
+HARNESS(plain);
+HARNESS(describe);
+
+int engine_write_runtime(const char *dir, struct err *err)
+{
+    const struct {
+        const char *name;
+        const unsigned char *bytes;
+        size_t len;
+    } files[] = {
+        {"server.py", harness_server, harness_server_len},
+        {"records.py", harness_records, harness_records_len},
+        {"payload.py", harness_payload, harness_payload_len},
+        {"plugin.py", harness_plugin, harness_plugin_len},
+        {"compiler.py", harness_compiler, harness_compiler_len},
+        {"plain.py", harness_plain, harness_plain_len},
+        {"describe.py", harness_describe, harness_describe_len},
+    };
+    int code = jail_write_runtime(dir, err);
+    for (size_t i = 0; i < countof(files) && code == 0; i++) {
+        owned_mem char *path = mem_printf("%s/%s", dir, files[i].name);
+        code = file_replace(path, files[i].bytes, files[i].len, 0644, err);
+    }
+    if (code == 0 && chmod(dir, 0755) < 0)
+        code = err_set(err, ERR_IO, "chmod %s: %m", dir);
+    return code;
+}
