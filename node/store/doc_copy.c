@@ -140,3 +140,26 @@ struct doc_seal *doc_copy_seal(struct arena *arena, const struct doc_seal *from)
     to->vec = vec;
     return to;
 }
+
+void delta_copy(const struct delta *from, struct delta *out)
+{
+    size_t recs = from->res_count + (from->seal ? from->seal->vec_count : 0);
+    struct arena *arena = arena_new(1024 + recs * (sizeof(struct doc_rec) + 64));
+    *out = (struct delta){.id = from->id, .cancel = from->cancel, .com = from->com, .arena = arena};
+    if (from->req)
+        out->req = doc_copy_req(arena, from->req);
+    if (from->fence)
+        out->fence = doc_copy_fence(arena, from->fence);
+    struct doc_plan *plans = arena_take_array(arena, from->plan_count, sizeof *plans);
+    for (size_t i = 0; i < from->plan_count; i++)
+        plans[i] = *doc_copy_plan(arena, &from->plans[i]);
+    out->plans = plans;
+    out->plan_count = from->plan_count;
+    struct doc_rec *res = arena_take_array(arena, from->res_count, sizeof *res);
+    for (size_t i = 0; i < from->res_count; i++)
+        copy_rec_to(arena, &from->res[i], &res[i]);
+    out->res = res;
+    out->res_count = from->res_count;
+    if (from->seal)
+        out->seal = doc_copy_seal(arena, from->seal);
+}

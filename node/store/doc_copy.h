@@ -16,6 +16,9 @@ struct doc_rec *doc_copy_rec(struct arena *arena, const struct doc_rec *from);
 /* Computes the hash too. */
 struct doc_plan *doc_copy_plan(struct arena *arena, const struct doc_plan *from);
 
+/* Copies a whole delta; delta_fini() frees it. */
+void delta_copy(const struct delta *from, struct delta *out);
+
 /* Appends the plan's JSON without ballot and hash. */
 void doc_plan_encode_content(const struct doc_plan *plan, struct buf *out);
 

@@ -7,7 +7,7 @@
  *   DIR/evals/2026-11/<id>.<digest>.json   one document per finished evaluation, plain JSON
  *   DIR/evals/index.jsonl             a line for each of those; rebuilt when it is lost
  *   DIR/blobs/ab/<hash>[.ext]         bundles, cases, output, logs; blobs/tmp for partial ones
- *   DIR/durations.jsonl               how long modules take; not worth a sync
+ *   DIR/durations.txt                 how long modules take; not worth a sync
  *   DIR/quarantine/                   what did not check; never deleted by us
  *
  * One thread writes: it takes all lines that wait, writes them, syncs once, and reports to the
