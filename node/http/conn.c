@@ -145,6 +145,27 @@ static void advance(struct conn *self)
     }
 }
 
+/* A bufferevent reads 4 KiB at a time, whatever it is told: too little for an upload. What else the
+ * kernel has is fetched here in one piece. The end and errors are left for the bufferevent to find.
+ */
+static void top_up(struct conn *self)
+{
+    struct evbuffer *input = bufferevent_get_input(self->bev);
+    size_t len = evbuffer_get_length(input);
+    struct evbuffer_iovec room;
+    if (len >= CONN_READ_MAX)
+        return;
+    evbuffer_unfreeze(input, 0);
+    if (evbuffer_reserve_space(input, (ev_ssize_t)(CONN_READ_MAX - len), &room, 1) == 1) {
+        if (room.iov_len > CONN_READ_MAX - len)
+            room.iov_len = CONN_READ_MAX - len;
+        ssize_t got = read(bufferevent_getfd(self->bev), room.iov_base, room.iov_len);
+        room.iov_len = got > 0 ? (size_t)got : 0;
+        evbuffer_commit_space(input, &room, 1);
+    }
+    evbuffer_freeze(input, 0);
+}
+
 static void on_read(struct bufferevent *bev, void *arg)
 {
     struct conn *self = arg;
@@ -154,8 +175,10 @@ static void on_read(struct bufferevent *bev, void *arg)
         evbuffer_drain(input, evbuffer_get_length(input));
         return;
     }
-    if (self->phase == CONN_BODY && !self->x->is_paused)
+    if (self->phase == CONN_BODY && !self->x->is_paused) {
         conn_set_deadline(self, self->server->config.limits.body_ms);
+        top_up(self);
+    }
     advance(self);
 }
 

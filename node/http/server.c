@@ -269,10 +269,12 @@ int http_server_listen(struct http_server *self, const char *address, uint16_t *
     int rc = read_address(address, &where, &len, err);
     if (rc)
         return rc;
+    unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
+    if (where.ss_family == AF_INET6)
+        flags |=
+            LEV_OPT_BIND_IPV6ONLY; /* so that "0.0.0.0:80" and "[::]:80" may stand side by side */
     struct evconnlistener *listener = evconnlistener_new_bind(
-        self->base, on_accept, self,
-        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE | LEV_OPT_BIND_IPV6ONLY,
-        BACKLOG, (struct sockaddr *)&where, len);
+        self->base, on_accept, self, flags, BACKLOG, (struct sockaddr *)&where, len);
     if (!listener)
         return err_set(err, errno == EADDRINUSE ? ERR_CONFLICT : ERR_IO, "listen on %s: %m",
                        address);
