@@ -346,6 +346,7 @@ static int walk(struct walk *self, struct err *err)
         return REFUSED("archive-empty", "the archive is empty");
     if (self->end.directory_bytes / CENTRAL_BYTES < count)
         return REFUSED("archive-count-lie", "the archive states more entries than it has");
+    self->archive->data_bytes = self->end.directory_offset;
     self->archive->entries = mem_new_array((size_t)count + 1, sizeof *self->archive->entries);
     self->extents = mem_new_array((size_t)count + 1, sizeof *self->extents);
     self->window = mem_new(WINDOW_BYTES);

@@ -80,7 +80,8 @@ struct archive_entry {
 struct archive {
     struct archive_entry *entries; /* in tree order: a folder directly before all that is in it */
     size_t count;
-    char **blocks; /* the memory of the paths */
+    uint64_t data_bytes; /* what is in front of the central directory */
+    char **blocks;       /* the memory of the paths */
     size_t block_count;
     size_t block_capacity;
     size_t block_left; /* free bytes in the last block */

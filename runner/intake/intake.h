@@ -85,6 +85,8 @@ struct materialise_spec {
     const char *overlay_path; /* laid over it, files replace; NULL for none */
     struct hash overlay;
     const char *out_dir; /* appears whole, by a rename; one that exists already is a success */
+    bool limits_set;     /* use those of `limits` for a project, not the default ones */
+    struct archive_limits limits;
     uint32_t timeout_ms; /* 0 for 120 s */
     const char *program; /* as above */
 };
@@ -101,8 +103,8 @@ void materialise_cancel(struct materialise *self);
 
 /* The helpers' own ends, for the composition root's `--helper NAME` table:
  *
- *     intake [--overlay] [--name NAME] [--limits n,n,n,n,n,n,n,n,n] ZIP OUT_DIR
- *     materialise OUT_DIR BUNDLE HASH [OVERLAY HASH]
+ *     intake [--overlay] [--name NAME] [--limits n,…] ZIP OUT_DIR
+ *     materialise [--limits n,…] OUT_DIR BUNDLE HASH [OVERLAY HASH]
  *
  * argv[0] is the helper's name. Both write one JSON document to standard output and return 0, or 1
  * with a document that names the error. */

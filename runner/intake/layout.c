@@ -60,9 +60,11 @@ void layout_name_clean(const char *raw, char out[LAYOUT_NAME_MAX + 1])
                      (c >= 'A' && c <= 'Z') || strchr(" ._-+@(),=", c);
         out[len++] = plain ? *raw : '_';
     }
-    if ((*raw & 0xc0) == 0x80) /* never half a character */
-        while (len > 0 && (out[len] & 0xc0) == 0x80)
+    if ((*raw & 0xc0) == 0x80) { /* never half a character */
+        while (len > 0 && (out[len - 1] & 0xc0) == 0x80)
             len--;
+        len -= len > 0;
+    }
     while (len > 0 && (out[len - 1] == '.' || out[len - 1] == ' '))
         len--;
     out[len] = '\0';
