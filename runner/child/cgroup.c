@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FILE_MAX ((size_t)1 << 20)
@@ -154,7 +155,8 @@ static bool find_v2(struct cgroup_root *out, const char *name)
     owned_buf controllers = BUF_INIT;
     if (read_into(parent, "cgroup.controllers", &controllers) != 0 ||
         !strstr(buf_str(&controllers), "memory")) {
-        snprintf(out->why, sizeof out->why, "cgroup v2: the memory controller is not here");
+        if (!mount_of("cgroup", "memory", mount, sizeof mount)) /* else version 1 has said why */
+            snprintf(out->why, sizeof out->why, "cgroup v2: the memory controller is not here");
         return false;
     }
     snprintf(out->memory, sizeof out->memory, "%.250s/%.40s", parent, name);
@@ -211,8 +213,13 @@ int cgroup_open(struct cgroup *self, const struct cgroup_root *root, unsigned sl
 void cgroup_close(struct cgroup *self)
 {
     mem_close_at(&self->procs_fd);
-    if (self->kind != CGROUP_NONE)
-        (void)rmdir(self->path);
+    /* What has just been killed may not have left yet. */
+    const struct timespec pause = {.tv_nsec = 5000000};
+    for (int tries = 0; self->kind != CGROUP_NONE && tries < 20; tries++) {
+        if (rmdir(self->path) == 0 || errno != EBUSY)
+            break;
+        nanosleep(&pause, NULL);
+    }
     self->kind = CGROUP_NONE;
 }
 

@@ -69,9 +69,10 @@ static void add_namespaces(struct line *line, const struct jail_spec *spec)
     ADD(line, "--unshare-all", "--die-with-parent", "--hostname", JAIL_HOSTNAME);
     if (spec->network == JAIL_NETWORK_HOST)
         ADD(line, "--share-net");
+    /* CAP_SETFCAP is what the kernel asks of whoever maps its uid 0 into a namespace of its own. */
     if (spec->is_template)
         ADD(line, "--uid", "0", "--gid", "0", "--cap-add", "CAP_SYS_ADMIN", "--cap-add",
-            "CAP_NET_ADMIN");
+            "CAP_NET_ADMIN", "--cap-add", "CAP_SETFCAP");
     else
         ADD(line, "--uid", "1000", "--gid", "1000");
 }

@@ -4,7 +4,7 @@
  * machine's /usr and what the caller binds; a small /etc of our own; private /proc, /dev, /dev/shm
  * and /tmp; a network of its own with lo up. Inside, the first program is uid 1000 without any
  * capability and under the seccomp filter of confine_spec.h (a plain jail), or uid 0 of its own
- * user namespace with the two capabilities that confine.h needs (a template). Outside, it is an
+ * user namespace with the three capabilities that confine.h needs (a template). Outside, it is an
  * unprivileged uid: the slot's when the node is root, the node's else.
  *
  * As root a plain `bwrap --uid` would keep the host's uid 0, and dropping the uid first would lose
@@ -48,7 +48,7 @@ struct jail_spec {
     const struct jail_bind *binds;
     size_t bind_count;
     enum jail_network network;
-    bool is_template;        /* keeps CAP_SYS_ADMIN and CAP_NET_ADMIN in its own user namespace */
+    bool is_template;        /* keeps CAP_SYS_ADMIN, NET_ADMIN and SETFCAP in its own namespace */
     bool without_proc;       /* leave /proc empty: jail_report says that it cannot be mounted */
     uid_t uid;               /* outside, when the node is root; 0: JAIL_UID_BASE */
     uint64_t tmp_bytes;      /* of /tmp and, again, of /dev/shm; 0: 256 MiB */
