@@ -132,7 +132,7 @@ static void on_hello_due(evutil_socket_t unused, short what, void *arg)
     server_stop(self);
 }
 
-#define JAIL_RUNTIME   "/opt/testmesh"
+#define JAIL_RUNTIME   "/opt/harness"
 #define ARGUMENTS_MAX  8
 #define SERVER_ENV_MAX 6
 
@@ -170,19 +170,21 @@ static struct child *start_jailed(struct server *self, struct event_base *base, 
     struct jail_bind binds[64];
     const char *argv[ARGUMENTS_MAX];
     char script[1024];
-    if (from->bind_count > countof(binds)) {
+    if (from->bind_count >= countof(binds)) {
         err_set(err, ERR_INVALID, "an environment of too many folders");
         return NULL;
     }
     for (size_t i = 0; i < from->bind_count; i++)
         binds[i] =
             (struct jail_bind){.source = from->binds[i].source, .target = from->binds[i].target};
+    binds[from->bind_count] =
+        (struct jail_bind){.source = self->config->runtime_dir, .target = JAIL_RUNTIME};
     fill_arguments(self, from->python, JAIL_RUNTIME, script, argv);
     struct jail_spec spec = {
         .runtime_dir = self->config->runtime_dir,
         .helper = self->config->helper,
         .binds = binds,
-        .bind_count = from->bind_count,
+        .bind_count = from->bind_count + 1,
         .network = JAIL_NETWORK_NONE,
         .is_template = true,
         .uid = uid,
