@@ -105,8 +105,10 @@ set_up() {
     mkdir -p "$state"
     install_packages
     install_uv
-    TESTMESH_UV=$(find_uv || true)
-    [[ -n $TESTMESH_UV ]] && export TESTMESH_UV || unset TESTMESH_UV
+    local uv
+    if uv=$(find_uv); then
+        export TESTMESH_UV=$uv
+    fi
 }
 
 # ---- building -----------------------------------------------------------------------------------

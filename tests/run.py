@@ -218,6 +218,9 @@ def pytest_environment(options):
     program = os.path.join(options.release, "testmesh")
     kept.update(TESTMESH_BIN=program, TESTMESH_PROGRAM=program, PYTHONDONTWRITEBYTECODE="1",
                 TESTMESH_BUILD_DEBUG=options.debug)
+    # Tests give a node no variable of ours; it finds uv as a user's node would, on PATH.
+    if os.environ.get("TESTMESH_UV"):
+        kept["PATH"] = os.path.dirname(os.environ["TESTMESH_UV"]) + ":" + kept.get("PATH", "")
     if options.full:
         kept["TESTMESH_FULL"] = "1"
     return kept
