@@ -2,6 +2,7 @@
 #include "node/http/conn.h"
 #include "node/http/problem.h"
 #include "proto/base/hash.h"
+#include "proto/base/log.h"
 #include "proto/base/mem.h"
 
 #include <assert.h>
@@ -198,6 +199,9 @@ void http_reply_problem_fields(struct http_exchange *x, const struct err *err,
         http_set_header(x, "WWW-Authenticate", "Bearer");
     if ((status == 429 || status == 503) && !has_header(x, "Retry-After"))
         http_set_header(x, "Retry-After", "5");
+    if (status == 500)
+        log_error("http_fault", "path=%s code=%s detail=%s", x->has_head ? http_path(x) : "-",
+                  err_name(err), err->text);
     problem_write(&body, err, x->has_head ? http_path(x) : NULL, fields, field_count);
     http_reply_take(x, status, PROBLEM_TYPE, &body);
 }

@@ -127,15 +127,28 @@ static void note_begin(struct conn *self)
     conn_set_deadline(self, self->server->config.limits.head_ms);
 }
 
+/* Bodies come in many little pieces of memory; sinks are better off with a large one. */
+static struct evbuffer_iovec next_piece(struct conn *self)
+{
+    struct evbuffer *input = bufferevent_get_input(self->bev);
+    struct evbuffer_iovec piece = {.iov_base = NULL, .iov_len = 0};
+    size_t len = evbuffer_get_length(input);
+    if (self->phase == CONN_BODY && len > 0)
+        evbuffer_pullup(input, (ev_ssize_t)(len < CONN_READ_MAX ? len : CONN_READ_MAX));
+    evbuffer_peek(input, -1, NULL, &piece, 1);
+    if (piece.iov_len > CONN_READ_MAX)
+        piece.iov_len = CONN_READ_MAX;
+    return piece;
+}
+
 static void advance(struct conn *self)
 {
     struct evbuffer *input = bufferevent_get_input(self->bev);
     if (self->is_fresh && is_mesh(self))
         return;
     while (is_taking(self)) {
-        struct evbuffer_iovec piece = {.iov_base = NULL, .iov_len = 0};
+        struct evbuffer_iovec piece = next_piece(self);
         struct http_parse_out out;
-        evbuffer_peek(input, -1, NULL, &piece, 1);
         http_parse_step(&self->parser, piece.iov_base, piece.iov_len, &out);
         note_begin(self);
         take_event(self, &out);

@@ -10,10 +10,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define BACKLOG         1024
 #define RETRY_ACCEPT_MS 100
+#define ROOM_AT_ONCE    16
+#define FD_RESERVE                                                                                 \
+    128 /* descriptors that are not for connections: files, pipes of children, peers */
+#define CONNECTIONS_MIN 16
 
 struct http_limits http_limits_default(void)
 {
@@ -106,7 +111,8 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     (void)listener;
     struct http_server *self = arg;
     log_warn("http_accept", "error=%s", strerror(errno));
-    make_room(self);
+    for (int i = 0; i < ROOM_AT_ONCE && make_room(self); i++)
+        continue;
     set_accepting(self, false);
     event_add(self->retry_accept, &(struct timeval){.tv_usec = RETRY_ACCEPT_MS * 1000});
 }
@@ -149,6 +155,17 @@ static void free_list(char **list)
     free(list);
 }
 
+/* More connections than descriptors help nobody. */
+static size_t fit_connections(size_t wanted)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return wanted;
+    size_t most = limit.rlim_cur > FD_RESERVE + CONNECTIONS_MIN ? limit.rlim_cur - FD_RESERVE
+                                                                : CONNECTIONS_MIN;
+    return wanted < most ? wanted : most;
+}
+
 struct http_server *http_server_new(struct event_base *base, const struct http_config *config)
 {
     struct http_server *self = mem_new(sizeof *self);
@@ -156,6 +173,7 @@ struct http_server *http_server_new(struct event_base *base, const struct http_c
     signal(SIGPIPE, SIG_IGN);
     self->base = base;
     self->config = *config;
+    self->config.limits.connections = fit_connections(config->limits.connections);
     self->hosts = copy_list(config->hosts);
     self->origins = copy_list(config->origins);
     self->config.hosts = (const char *const *)self->hosts;

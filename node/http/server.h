@@ -205,7 +205,7 @@ struct http_limits {
     size_t target_bytes;   /* path and query */
     uint64_t body_bytes;   /* a route's default */
     uint64_t budget_bytes; /* all buffered bodies together; 503 beyond */
-    size_t connections;    /* the idlest is closed for a newcomer */
+    size_t connections;    /* the idlest is closed for a newcomer; lowered to RLIMIT_NOFILE - 128 */
     uint32_t head_ms;      /* first byte to end of head */
     uint32_t body_ms;      /* without a byte of the body */
     uint32_t write_ms;     /* without a byte taken by the client */

@@ -419,6 +419,20 @@ def test_a_thousand_idle_connections_do_not_keep_others_out():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_out_of_descriptors_the_newest_is_still_served():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (24, hard))  # the least number of connections is 16
+    try:
+        server = Server()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with server:
+        crowd = [server.connect() for _ in range(60)]
+        assert server.get("/healthz").body == b"ok"
+        for client in crowd:
+            client.close()
+
+
 def test_the_idlest_goes_when_there_are_too_many():
     with Server(connections=5) as server:
         crowd = [server.connect() for _ in range(5)]
@@ -615,7 +629,7 @@ def h11(tmp_path_factory):
 
 
 def by_h11(h11, raw):
-    """(method, target, {names}, body) of the first request, or None where it is refused."""
+    """The body of the first request, or None where it is refused."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=65536)
     try:
         connection.receive_data(raw)
