@@ -432,7 +432,7 @@ int node_main(int argc, char **argv)
     struct node *self = mem_new(sizeof *self);
     struct err err = ERR_INIT;
     bool help = false;
-    if (node_options_load(&self->options, argc, argv, &help, &err)) {
+    if (node_options_load(&self->options, argc - 1, argv + 1, &help, &err)) {
         fprintf(stderr, "testmesh node: %s\n", err.text);
         free(self);
         return EXIT_USAGE;
