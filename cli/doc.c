@@ -232,7 +232,7 @@ static int read_root(struct doc *self, const json_t *root, struct err *err)
     return rc == 0 ? read_projects(self, root, err) : rc;
 }
 
-int doc_decode(struct doc *out, const char *json, size_t len, struct err *err)
+int doc_read_answer(struct doc *out, const char *json, size_t len, struct err *err)
 {
     owned_json *root = json_in_parse(json, len, err);
     if (root == NULL) {

@@ -53,7 +53,7 @@ struct doc {
 
 /* Reads an answer's body into `out` (zeroed). A member of another type than the API says is an
  * error that names it. Errors: ERR_CORRUPT. On failure there is nothing to free. */
-int doc_decode(struct doc *out, const char *json, size_t len, struct err *err) ERR_CHECKED;
+int doc_read_answer(struct doc *out, const char *json, size_t len, struct err *err) ERR_CHECKED;
 
 void doc_fini(struct doc *self);
 

@@ -159,7 +159,7 @@ static void show_news(struct follow *self)
 static int take_answer(struct follow *self, struct http_answer *answer, struct err *err)
 {
     struct doc doc = {0};
-    int rc = doc_decode(&doc, buf_str(&answer->body), answer->body.len, err);
+    int rc = doc_read_answer(&doc, buf_str(&answer->body), answer->body.len, err);
     if (rc != 0)
         return rc;
     doc_fini(&self->doc);

@@ -60,7 +60,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     struct http_request request = {.path = path};
     owned_doc doc = {0};
     if (http_expect(http, &request, &answer, &err) != 0 ||
-        doc_decode(&doc, buf_str(&answer.body), answer.body.len, &err) != 0)
+        doc_read_answer(&doc, buf_str(&answer.body), answer.body.len, &err) != 0)
         return verb_fail(&err);
     if (self->json) {
         buf_putc(&answer.body, '\n');
