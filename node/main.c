@@ -8,6 +8,7 @@
 #include "runner/intake/intake.h"
 #include "runner/jail/jail.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,23 +20,25 @@ extern const size_t sample_projects_len;
 struct helper {
     const char *name;
     int (*run)(int argc, char **argv);
+    bool has_whole_line; /* its argv is main's; else its own name is argv[0] */
 };
 
 /* Parts of the node that run as children of it, `testmesh --helper NAME …`: what blocks, and what
  * reads strangers' bytes with a large library. */
 static const struct helper helpers[] = {
-    {"jail", helper_jail_main},
-    {"env", helper_env_main},
-    {"intake", helper_intake_main},
-    {"materialise", helper_materialise_main},
+    {"jail", helper_jail_main, true},
+    {"jail-probe", helper_jail_probe_main, true},
+    {"env", helper_env_main, true},
+    {"intake", helper_intake_main, false},
+    {"materialise", helper_materialise_main, false},
 };
 
-/* The helper sees its own name as argv[0]. */
 static int run_helper(int argc, char **argv)
 {
     for (size_t i = 0; argc > 2 && i < sizeof(helpers) / sizeof(helpers[0]); i++) {
         if (strcmp(argv[2], helpers[i].name) == 0)
-            return helpers[i].run(argc - 2, argv + 2);
+            return helpers[i].has_whole_line ? helpers[i].run(argc, argv)
+                                             : helpers[i].run(argc - 2, argv + 2);
     }
     fputs("testmesh: no such helper\n", stderr);
     return EXIT_USAGE;
