@@ -107,7 +107,7 @@ bool stream_pump_file(struct http_exchange *x)
 {
     if (x->file_fd < 0)
         return true;
-    while (x->file_left > 0 && http_stream_waiting(x) < CONN_STREAM_LOW) {
+    while (x->file_left > 0 && http_stream_waiting(x) < CONN_STREAM_MAX) {
         ssize_t got = read_piece(x);
         if (got <= 0) {
             log_warn("http_file_short", "path=%s missing=%llu", http_path(x),
