@@ -160,13 +160,14 @@ static int check_env(const char *const *envp, struct err *err)
     return 0;
 }
 
-/* Puts the helper's words and the sources before bubblewrap's line. */
+/* Puts the helper's words and the sources before bubblewrap's line. Uid 0 stands for ours. */
 static void stage(struct line *line, const struct jail_spec *spec, struct list *out)
 {
     list_add(out, mem_strdup(spec->helper));
     list_add(out, mem_strdup("--helper"));
     list_add(out, mem_strdup("jail"));
-    list_add(out, mem_printf("%u", spec->uid ? spec->uid : JAIL_UID_BASE));
+    uid_t uid = spec->uid ? spec->uid : JAIL_UID_BASE;
+    list_add(out, mem_printf("%u", line->is_staged ? uid : 0));
     list_add(out, mem_printf("%zu", line->sources.count));
     struct list *parts[] = {&line->sources, &line->args};
     for (size_t i = 0; i < countof(parts); i++)
@@ -200,24 +201,19 @@ int jail_command_make(const struct jail_spec *spec, int filter_fd, struct jail_c
     err = err ? err : &local;
     *out = (struct jail_command){0};
     const char *const *envp = spec->envp ? spec->envp : jail_default_env();
-    if (!spec->runtime_dir || !spec->argv || !spec->argv[0])
-        return err_set(err, ERR_INVALID, "a jail needs a runtime folder and a program");
+    if (!spec->runtime_dir || !spec->helper || !spec->argv || !spec->argv[0])
+        return err_set(err, ERR_INVALID, "a jail needs a runtime folder, a helper and a program");
     if (check_env(envp, err) != 0)
         return (int)err->code;
     struct line line = {.is_staged = geteuid() == 0};
-    if (line.is_staged && !spec->helper)
-        return err_set(err, ERR_INVALID, "a jail made by root needs the helper");
     char *bwrap = spec->bwrap ? mem_strdup(spec->bwrap) : file_find_program("bwrap", NULL);
     if (!bwrap)
         return err_set(err, ERR_UNAVAILABLE, "bubblewrap (bwrap) is not installed");
     list_add(&line.args, bwrap);
     int failed = fill_line(&line, spec, filter_fd, err);
     struct list argv = {0};
-    if (!failed && line.is_staged)
+    if (!failed)
         stage(&line, spec, &argv);
-    else if (!failed)
-        for (size_t i = 0; i < line.args.count; i++)
-            list_add(&argv, steal_ptr(&line.args.items[i]));
     list_fini(&line.args);
     list_fini(&line.sources);
     if (failed)

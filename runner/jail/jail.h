@@ -43,7 +43,7 @@ struct jail_bind {
 
 struct jail_spec {
     const char *runtime_dir; /* where jail_write_runtime() has been */
-    const char *helper;      /* path of this binary, "/proc/self/exe" resolved; needed as root */
+    const char *helper;      /* path of this binary, "/proc/self/exe" resolved */
     const char *bwrap;       /* NULL: found on PATH */
     const struct jail_bind *binds;
     size_t bind_count;

@@ -1,4 +1,4 @@
-/* The step between the node as root and bubblewrap as nobody.
+/* The step between the node and bubblewrap: it stages as root, and watches as anyone.
  *
  * Sources may lie below folders that the slot's uid cannot enter. They are opened while we are
  * root, in a mount namespace of our own, and bound below a tmpfs of mode 0755, which then hides
@@ -75,13 +75,62 @@ static int stage(char **sources, size_t count)
 
 static int drop_to(uid_t uid)
 {
-    pid_t parent = getppid();
     if (setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0)
         return complain("drop to the slot's user", NULL);
-    /* A change of user clears it. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
-        return complain("tie to the parent", NULL);
     return 0;
+}
+
+static void on_node_gone(int signal)
+{
+    (void)signal;
+    kill(0, SIGKILL);
+}
+
+/* From here on the node's death is a signal that we act on, where it was one that killed us. */
+static int watch_node(pid_t node)
+{
+    struct sigaction action = {.sa_handler = on_node_gone};
+    if (sigaction(SIGRTMIN, &action, NULL) != 0 || prctl(PR_SET_PDEATHSIG, SIGRTMIN) != 0)
+        return complain("watch the node", NULL);
+    if (getppid() != node)
+        kill(0, SIGKILL);
+    return 0;
+}
+
+static int __attribute__((noreturn)) become_bwrap(char **bwrap, uid_t uid)
+{
+    if (uid != 0 && drop_to(uid) != 0)
+        _exit(JAIL_HELPER_FAILED);
+    execv(bwrap[0], bwrap);
+    _exit(complain("execute", bwrap[0]));
+}
+
+/* Ends as bubblewrap has ended, so that our parent need not know of us. */
+static int end_like(int status)
+{
+    if (!WIFSIGNALED(status))
+        return WEXITSTATUS(status);
+    signal(WTERMSIG(status), SIG_DFL);
+    kill(getpid(), WTERMSIG(status));
+    return 128 + WTERMSIG(status);
+}
+
+static int run_bwrap(char **bwrap, uid_t uid)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        return complain("fork", NULL);
+    if (pid == 0)
+        become_bwrap(bwrap, uid);
+    /* What was passed belongs to the payload: no pipe stays open because of us. */
+    confine_close_others(NULL, 0);
+    close(0);
+    close(1);
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return JAIL_HELPER_FAILED;
+    return end_like(status);
 }
 
 static bool parse_number(const char *text, unsigned long max, unsigned long *out)
@@ -96,18 +145,18 @@ int helper_jail_main(int argc, char **argv)
 {
     unsigned long uid;
     unsigned long count;
+    pid_t node = getppid();
     errno = EINVAL;
-    if (argc < 6 || !parse_number(argv[3], UINT32_MAX - 1, &uid) || uid == 0 ||
+    if (argc < 6 || !parse_number(argv[3], UINT32_MAX - 1, &uid) ||
         !parse_number(argv[4], (unsigned long)argc - 6, &count))
         return complain("bad command line", NULL);
+    if ((uid == 0) != (geteuid() != 0)) /* a payload of the host's uid 0 is what must never be */
+        return complain("bad user", NULL);
     char **sources = argv + 5;
     char **bwrap = sources + count;
     umask(022);
-    int failed = stage(sources, count);
-    if (!failed)
-        failed = drop_to((uid_t)uid);
-    if (failed)
-        return failed;
-    execv(bwrap[0], bwrap);
-    return complain("execute", bwrap[0]);
+    int failed = watch_node(node);
+    if (!failed && uid != 0)
+        failed = stage(sources, count);
+    return failed ? failed : run_bwrap(bwrap, (uid_t)uid);
 }
