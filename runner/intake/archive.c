@@ -60,24 +60,24 @@ struct central {
     uint64_t header_offset;
 };
 
-/* Returns `len` bytes of the directory, NULL with an error when it has not so many left. */
-static const uint8_t *window(struct walk *self, uint64_t at, size_t len, struct err *err)
+/* Points `out` at `len` bytes of the directory, valid until the next call. */
+static int window(struct walk *self, uint64_t at, size_t len, const uint8_t **out, struct err *err)
 {
     uint64_t end = self->end.directory_offset + self->end.directory_bytes;
     assert(len <= WINDOW_BYTES && at <= end);
-    if (end - at < len) {
-        REFUSED("archive-count-lie", "the archive's directory ends within an entry");
-        return NULL;
-    }
+    if (end - at < len)
+        return REFUSED("archive-count-lie", "the archive's directory ends within an entry");
     if (at < self->window_at || at + len > self->window_at + self->window_len) {
         self->window_at = at;
         self->window_len = end - at < WINDOW_BYTES ? (size_t)(end - at) : WINDOW_BYTES;
-        if (self->source->read_at(self->source->arg, at, self->window, self->window_len, err)) {
+        int rc = self->source->read_at(self->source->arg, at, self->window, self->window_len, err);
+        if (rc) {
             self->window_len = 0;
-            return NULL;
+            return rc;
         }
     }
-    return self->window + (at - self->window_at);
+    *out = self->window + (at - self->window_at);
+    return 0;
 }
 
 /* Takes the wide values from the Zip64 field, in its fixed order, for those that are full. */
@@ -110,18 +110,18 @@ static int read_zip64(struct central *self, struct err *err)
 
 static int read_central(struct walk *self, struct central *out, struct err *err)
 {
-    const uint8_t *head = window(self, self->at, CENTRAL_BYTES, err);
-    if (!head)
-        return err->code;
+    const uint8_t *head = NULL;
+    int rc = window(self, self->at, CENTRAL_BYTES, &head, err);
+    if (rc)
+        return rc;
     if (zip_u32(head) != SIGN_CENTRAL)
         return REFUSED("archive-count-lie",
                        "the archive's directory has fewer entries than stated");
     size_t name_len = zip_u16(head + 28);
     size_t extra_len = zip_u16(head + 30);
     size_t whole = CENTRAL_BYTES + name_len + extra_len + zip_u16(head + 32);
-    head = window(self, self->at, whole, err);
-    if (!head)
-        return err->code;
+    if ((rc = window(self, self->at, whole, &head, err)))
+        return rc;
     *out = (struct central){.head = head,
                             .name = head + CENTRAL_BYTES,
                             .extra = head + CENTRAL_BYTES + name_len,
@@ -241,7 +241,7 @@ static const char *keep_path(struct archive *self, const char *path, size_t len)
 
 static int take_entry(struct walk *self, struct err *err)
 {
-    struct central central;
+    struct central central = {0};
     int rc = read_central(self, &central, err);
     if (rc)
         return rc;

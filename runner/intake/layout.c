@@ -196,7 +196,9 @@ static void find_overlay(struct layout *self, const struct archive *archive)
     if (layout_next(archive, &folder, &at, &child) && layout_is_folder(archive, &child) &&
         !layout_is_part(&child) && !layout_next(archive, &folder, &at, &second))
         folder = child;
-    add_project(self, &folder, "overlay");
+    add_project(self, &folder, NULL);
+    free(self->projects[0].name);
+    self->projects[0].name = mem_strdup("overlay");
 }
 
 static int find_projects(struct layout *self, struct archive *archive, const char *name,
