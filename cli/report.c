@@ -9,6 +9,7 @@
 #define MESSAGE_SHOWN 300
 #define NAME_WIDTH    40 /* of a project, where the terminal does not say otherwise */
 #define BAR_WIDTH     20
+#define TOTAL_MANY    "all together"
 
 static enum text_style style_of(const char *outcome)
 {
@@ -141,7 +142,7 @@ static void put_time(double seconds, struct buf *out)
 
 static size_t name_width(const struct doc *doc)
 {
-    size_t widest = strlen("project");
+    size_t widest = strlen(doc->project_count > 1 ? TOTAL_MANY : "project");
     for (size_t i = 0; i < doc->project_count; i++) {
         size_t columns = text_columns(doc->projects[i].name);
         widest = columns > widest ? columns : widest;
@@ -187,7 +188,7 @@ void report_table(const struct doc *doc, size_t width, bool colour, struct buf *
     text_styled(TEXT_BOLD, buf_str(&head), colour, out);
     for (size_t i = 0; i < doc->project_count; i++)
         put_row(doc, i, names, width, colour, out);
-    text_cell(doc->project_count == 1 ? "all" : "all together", names, true, out);
+    text_cell(doc->project_count > 1 ? TOTAL_MANY : "all", names, true, out);
     put_numbers(&doc->counts, out);
     put_mark(true, doc->nota, colour, out);
     put_time(doc->eval_time_s, out);
