@@ -12,6 +12,8 @@ static const struct rule {
     const char *words;
     struct blame blame;
 } rules[] = {
+    {"bwrap: ", {true, false, "sandbox"}},
+    {"No module named pip", {true, false, "no-installer"}},
     {"No space left on device", {true, false, "disk-full"}},
     {"Disk quota exceeded", {true, false, "disk-full"}},
     {"Read-only file system", {true, false, "disk-full"}},

@@ -140,7 +140,8 @@ const struct python *env_store_pythons(const struct env_store *self, size_t *cou
 const char *env_store_installer(const struct env_store *self); /* "uv 0.13.9", "pip 23.0.1" */
 const char *env_store_warning(const struct env_store *self);   /* NULL when there is none */
 
-/* `testmesh --helper env …`: seals a built tree, removes trees; for the store's own use. */
+/* `testmesh --helper env …`: seals a built tree, removes trees; for the store's own use.
+ * Takes the whole command line. */
 int helper_env_main(int argc, char **argv);
 
 #endif

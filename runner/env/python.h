@@ -34,8 +34,8 @@ struct python_query {
     uid_t uid;
 };
 
-/* Asks one interpreter. Errors: ERR_NOT_FOUND, ERR_UNPROCESSABLE (older than 3.8, no CPython or
- * PyPy, not runnable by the uid), ERR_TIMEOUT (10 s), ERR_INTERNAL (its answer makes no sense). */
+/* Asks one interpreter. Errors: ERR_NOT_FOUND, ERR_UNPROCESSABLE (older than 3.8, no CPython,
+ * not runnable by the uid), ERR_TIMEOUT (10 s), ERR_INTERNAL (its answer makes no sense). */
 int python_probe(struct python *self, const struct python_query *query,
                  struct err *err) ERR_CHECKED;
 

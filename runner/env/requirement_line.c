@@ -144,8 +144,9 @@ static int take_versions(struct cursor *self, struct buf *out, struct err *err)
             break;
         self->at++;
     }
-    if (closed && *self->at++ != ')')
+    if (closed && *self->at != ')')
         return syntax(err, ") was expected behind the versions");
+    self->at += closed;
     parts_join(&clauses, ",", out);
     return 0;
 }
@@ -399,6 +400,8 @@ int requirement_line_parse(struct requirement_line *self, const char *text, size
     while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
         len--;
     owned_mem char *line = mem_strndup(text, len);
+    for (char *at = line; *at != '\0'; at++)
+        *at = *at == '\t' ? ' ' : *at;
     const char *start = line + strspn(line, " \t");
     if (*start == '\0')
         return 0;

@@ -31,7 +31,7 @@ static const struct setting {
     {"UV_DEFAULT_INDEX", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", VALUE_URL, true},
     {"PIP_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX", VALUE_URL, true},
     {"PIP_FIND_LINKS", "PIP_FIND_LINKS", "UV_FIND_LINKS", VALUE_PLACES, true},
-    {"PIP_NO_INDEX", "PIP_NO_INDEX", "UV_NO_INDEX", VALUE_PLAIN, true},
+    {"PIP_NO_INDEX", "PIP_NO_INDEX", NULL, VALUE_PLAIN, true},
     {"PIP_TRUSTED_HOST", "PIP_TRUSTED_HOST", "UV_INSECURE_HOST", VALUE_PLAIN, false},
     {"PIP_DEFAULT_TIMEOUT", "PIP_DEFAULT_TIMEOUT", "UV_HTTP_TIMEOUT", VALUE_PLAIN, false},
     {"PIP_PROXY", "PIP_PROXY", "ALL_PROXY", VALUE_URL, false},
@@ -149,6 +149,8 @@ void env_settings_init(struct env_settings *self, const char *const *environ_, b
         if (value == NULL || *value == '\0' || strlen(value) > 4096)
             continue;
         take(self, &table[i], value, for_uv, &count);
+        self->no_index = self->no_index || strcmp(table[i].name, "PIP_NO_INDEX") == 0;
+        self->has_certificates = self->has_certificates || table[i].kind == VALUE_FILE;
         if (table[i].is_index)
             buf_printf(&index, "%s=%s\n", table[i].pip, value);
     }

@@ -19,6 +19,8 @@ struct env_settings {
         vars[ENV_SETTINGS_MAX + 1]; /* "NAME=value", NULL-terminated: the installer's environment */
     char *binds[ENV_BINDINGS_MAX];  /* host paths that must be readable in the jail as they are */
     size_t bind_count;
+    bool no_index;         /* PIP_NO_INDEX, which uv takes on its command line only */
+    bool has_certificates; /* the operator says which */
     char *index; /* canonical text of index and find-links, for the key; no secrets hidden */
     char *secrets[ENV_BINDINGS_MAX]; /* "user:password" parts of the URLs, to be blotted out */
     size_t secret_count;

@@ -1,0 +1,279 @@
+#include "runner/env/build.h"
+
+#include "proto/base/buf.h"
+#include "proto/base/clock.h"
+#include "proto/base/file.h"
+#include "proto/base/json.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "runner/env/blame.h"
+#include "runner/env/build_inner.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PINS_MAX ((size_t)512 << 10)
+
+static void next(struct build *self, enum build_step step);
+
+static const char *step_name(enum build_step step)
+{
+    switch (step) {
+    case BUILD_RESOLVE:
+        return "resolve";
+    case BUILD_WHEELS:
+        return "wheels";
+    case BUILD_BUILDS:
+        return "builds";
+    case BUILD_PIP:
+        return "pip";
+    case BUILD_COMPILE:
+        return "compile";
+    case BUILD_SEAL:
+        return "seal";
+    }
+    return "?";
+}
+
+static void build_free(struct build *self)
+{
+    requirements_fini(&self->pins);
+    buf_fini(&self->log);
+    buf_fini(&self->message);
+    free(self->scratch);
+    free(self);
+}
+
+static void finish(struct build *self)
+{
+    struct build_result *result = &self->result;
+    result->message = buf_str(&self->message);
+    result->log = buf_str(&self->log);
+    self->done(self->arg, result);
+    build_free(self);
+}
+
+static void fail(struct build *self, enum env_blame blame, const char *reason)
+{
+    self->result.blame = blame;
+    self->result.reason = reason;
+    finish(self);
+}
+
+/* A node that cannot do its part. */
+static void fail_here(struct build *self, const char *text)
+{
+    buf_printf(&self->message, "%s: %s", step_name(self->step), text);
+    fail(self, ENV_BLAME_CLUSTER, "environment");
+}
+
+/* Whether strangers' code may have run in this step, so that its length says nothing about us. */
+static bool runs_strangers(enum build_step step)
+{
+    return step == BUILD_RESOLVE || step == BUILD_BUILDS || step == BUILD_PIP;
+}
+
+static void fail_by_words(struct build *self, const char *output)
+{
+    owned_buf words = BUF_INIT;
+    struct blame blame = blame_read(output, &words);
+    if (self->step == BUILD_WHEELS && blame.is_missing_wheel) {
+        next(self, BUILD_BUILDS);
+        return;
+    }
+    env_settings_redact(self->spec.settings, buf_str(&words), words.len, &self->message);
+    fail(self, blame.is_cluster ? ENV_BLAME_CLUSTER : ENV_BLAME_PROJECT, blame.reason);
+}
+
+/* Whether the step did what it was for; when it did not, the build is over or goes another way. */
+static bool is_good(struct build *self, const struct child_result *result, const char *output)
+{
+    const struct supervise_verdict *verdict = &result->verdict;
+    if (verdict->kind == SUPERVISE_EXITED && verdict->code == 0)
+        return true;
+    if (self->step == BUILD_COMPILE) /* a file that is no Python 3 ends it with 1: no harm */
+        return true;
+    if (self->step != BUILD_SEAL && verdict->kind == SUPERVISE_EXITED && verdict->code < 125) {
+        fail_by_words(self, output);
+    } else if (verdict->kind == SUPERVISE_LIMITED) {
+        buf_printf(&self->message, "installing the requirements: %s", result->text);
+        fail(self, runs_strangers(self->step) ? ENV_BLAME_PROJECT : ENV_BLAME_CLUSTER,
+             verdict->limit == SUPERVISE_LIMIT_WALL ? "timeout" : "limit");
+    } else {
+        owned_mem char *text = mem_printf("%s %.400s", result->text, output);
+        fail_here(self, text);
+    }
+    return false;
+}
+
+/* What the resolver chose is a stranger's text like any other. */
+static void take_pins(struct build *self, const struct buf *text)
+{
+    struct err err = ERR_INIT;
+    const struct requirements_policy policy = {.allow_urls = self->spec.config->allow_urls};
+    if (requirements_parse(&self->pins, buf_str(text), text->len, &policy, &err) != 0) {
+        buf_printf(&self->message, "the installer chose what is not installed here: %s", err.text);
+        fail(self, ENV_BLAME_PROJECT, err_name(&err));
+        return;
+    }
+    next(self, BUILD_WHEELS);
+}
+
+static void take_seal(struct build *self, const struct buf *text)
+{
+    struct err err = ERR_INIT;
+    owned_json *sealed = json_in_parse(buf_str(text), text->len, &err);
+    const char *pytest = json_in_str(sealed, "pytest", "");
+    if (sealed == NULL) {
+        fail_here(self, err.text);
+    } else if (*pytest == '\0') {
+        buf_puts(&self->message, "the environment that was built has no pytest");
+        fail(self, ENV_BLAME_PROJECT, "package-install");
+    } else {
+        snprintf(self->result.pytest_version, sizeof self->result.pytest_version, "%s", pytest);
+        self->result.bytes = (uint64_t)json_in_int(sealed, "bytes", 0);
+        self->result.is_done = true;
+        finish(self);
+    }
+}
+
+static void on_step(void *arg, struct child_result *result)
+{
+    struct build *self = arg;
+    self->child = NULL;
+    owned_buf output = BUF_INIT;
+    buf_append(&output, buf_str(&result->err), result->err.len);
+    if (self->step == BUILD_PIP) /* pip says half of it there */
+        buf_append(&output, buf_str(&result->out), result->out.len);
+    buf_printf(&self->log, "== %s (%llu ms)\n", step_name(self->step),
+               (unsigned long long)result->wall_ms);
+    env_settings_redact(self->spec.settings, buf_str(&output), output.len, &self->log);
+    log_debug("env_step", "key=%.12s step=%s ms=%llu result=%s", self->spec.key,
+              step_name(self->step), (unsigned long long)result->wall_ms,
+              supervise_verdict_name(result->verdict.kind));
+    if (!is_good(self, result, buf_str(&output)))
+        return;
+    switch (self->step) {
+    case BUILD_RESOLVE:
+        take_pins(self, &result->out);
+        break;
+    case BUILD_WHEELS:
+    case BUILD_BUILDS:
+    case BUILD_PIP:
+        next(self, BUILD_COMPILE);
+        break;
+    case BUILD_COMPILE:
+        next(self, BUILD_SEAL);
+        break;
+    case BUILD_SEAL:
+        take_seal(self, &result->out);
+        break;
+    }
+}
+
+static int start_step(struct build *self, struct err *err)
+{
+    struct build_command command;
+    int rc = build_command_init(&command, self, err);
+    if (rc != 0)
+        return rc;
+    uint64_t now = clock_mono_ms();
+    struct child_spec child = {
+        .argv = command.argv,
+        .envp = command.envp,
+        .out = {.kind = CHILD_COLLECT, .head_bytes = PINS_MAX, .tail_bytes = ENV_LOG_BYTES},
+        .err = {.kind = CHILD_COLLECT, .head_bytes = ENV_LOG_BYTES, .tail_bytes = ENV_LOG_BYTES},
+        .limits = {.wall_ms = self->deadline_ms > now ? self->deadline_ms - now : 1,
+                   .output_bytes = (uint64_t)64 << 20,
+                   .memory_bytes = (uint64_t)4 << 30,
+                   .file_bytes = (uint64_t)2 << 30},
+    };
+    const struct env_config *config = self->spec.config;
+    if (config->runtime_dir == NULL || self->step == BUILD_SEAL) {
+        self->child = child_start(self->base, &child, on_step, self, err);
+    } else {
+        struct jail_spec jail = {.runtime_dir = config->runtime_dir,
+                                 .helper = config->self,
+                                 .binds = command.binds,
+                                 .bind_count = command.bind_count,
+                                 .network = self->step == BUILD_COMPILE ? JAIL_NETWORK_NONE
+                                                                        : JAIL_NETWORK_HOST,
+                                 .uid = config->uid,
+                                 .argv = command.argv,
+                                 .envp = command.envp};
+        self->child = jail_start(self->base, &jail, &child, on_step, self, err);
+    }
+    build_command_fini(&command);
+    return self->child != NULL ? 0 : (int)err->code;
+}
+
+static int prepare(struct build *self, enum build_step step, struct err *err)
+{
+    const struct build_spec *spec = &self->spec;
+    switch (step) {
+    case BUILD_RESOLVE: /* strangers may write to this tree; it is not used for anything else */
+        return build_tree_make(self, self->scratch, err);
+    case BUILD_BUILDS: { /* nothing of the step before is left */
+        owned_mem char *old = mem_printf("%s/old", spec->work);
+        if (rename(spec->dir, old) != 0)
+            return err_set(err, ERR_IO, "rename %s: %m", spec->dir);
+        return build_tree_make(self, spec->dir, err);
+    }
+    case BUILD_WHEELS:
+    case BUILD_PIP: {
+        int rc = build_tree_make(self, spec->dir, err);
+        return rc == 0 ? build_inputs_write(self, err) : rc;
+    }
+    case BUILD_COMPILE:
+    case BUILD_SEAL:
+        break;
+    }
+    return 0;
+}
+
+static int begin(struct build *self, enum build_step step, struct err *err)
+{
+    self->step = step;
+    int rc = prepare(self, step, err);
+    return rc == 0 ? start_step(self, err) : rc;
+}
+
+static void next(struct build *self, enum build_step step)
+{
+    struct err err = ERR_INIT;
+    if (begin(self, step, &err) != 0)
+        fail_here(self, err.text);
+}
+
+struct build *build_start(struct event_base *base, const struct build_spec *spec,
+                          build_done_fn *done, void *arg, struct err *err)
+{
+    struct build *self = mem_new(sizeof *self);
+    struct err local = ERR_INIT;
+    *self = (struct build){.base = base, .spec = *spec, .done = done, .arg = arg};
+    self->scratch = mem_printf("%s/scratch", spec->work);
+    self->deadline_ms = clock_mono_ms() + spec->config->build_wall_ms;
+    self->result.reason = "environment";
+    err = err != NULL ? err : &local;
+    int rc = build_work_make(self, err);
+    if (rc == 0)
+        rc = build_inputs_write(self, err);
+    if (rc == 0)
+        rc = begin(self,
+                   spec->uv == NULL                     ? BUILD_PIP
+                   : spec->requirements->require_hashes ? BUILD_WHEELS
+                                                        : BUILD_RESOLVE,
+                   err);
+    if (rc == 0)
+        return self;
+    build_free(self);
+    return NULL;
+}
+
+void build_drop(struct build *self_owned)
+{
+    if (self_owned->child != NULL)
+        child_drop(self_owned->child);
+    build_free(self_owned);
+}

@@ -1,0 +1,58 @@
+/* build_inner: what build.c (the order of steps) and build_command.c (what a step runs) share. */
+#ifndef ENV_BUILD_INNER_H
+#define ENV_BUILD_INNER_H
+
+#include "runner/child/child.h"
+#include "runner/env/build.h"
+#include "runner/jail/jail.h"
+
+enum build_step {
+    BUILD_RESOLVE,
+    BUILD_WHEELS,
+    BUILD_BUILDS,
+    BUILD_PIP,
+    BUILD_COMPILE,
+    BUILD_SEAL,
+};
+
+struct build {
+    struct event_base *base; /* borrowed */
+    struct build_spec spec;
+    build_done_fn *done;
+    void *arg;
+    enum build_step step;
+    struct child *child; /* NULL between steps */
+    uint64_t deadline_ms;
+    struct requirements pins; /* what the resolver chose */
+    char *scratch;            /* the tree that the resolver sees */
+    struct buf log;
+    struct buf message;
+    struct build_result result;
+};
+
+#define BUILD_ARGS_MAX  40
+#define BUILD_VARS_MAX  (ENV_SETTINGS_MAX + 16)
+#define BUILD_BINDS_MAX (ENV_BINDINGS_MAX + PYTHON_BINDS_MAX + 8)
+
+/* One step's program and what it may see. */
+struct build_command {
+    const char *argv[BUILD_ARGS_MAX + 1];
+    size_t argc;
+    const char *envp[BUILD_VARS_MAX + 1];
+    size_t envc;
+    struct jail_bind binds[BUILD_BINDS_MAX];
+    size_t bind_count;
+    char *texts[BUILD_ARGS_MAX + BUILD_VARS_MAX]; /* owned, what the above point to */
+    size_t text_count;
+};
+
+int build_command_init(struct build_command *self, const struct build *build,
+                       struct err *err) ERR_CHECKED;
+void build_command_fini(struct build_command *self);
+
+/* Makes the folders of a build, an empty environment, and the files that the installer reads. */
+int build_work_make(const struct build *build, struct err *err) ERR_CHECKED;
+int build_tree_make(const struct build *build, const char *dir, struct err *err) ERR_CHECKED;
+int build_inputs_write(const struct build *build, struct err *err) ERR_CHECKED;
+
+#endif

@@ -1,0 +1,55 @@
+"""Fills a folder with wheels and source archives that the tests of environments install from.
+
+    make_links.py FOLDER    downloads pytest once, writes the rest itself
+"""
+import io
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+
+def wheel(folder, name, version, requires=()):
+    info = "%s-%s.dist-info/" % (name, version)
+    with zipfile.ZipFile("%s/%s-%s-py3-none-any.whl" % (folder, name, version), "w") as file:
+        file.writestr("%s.py" % name, "VERSION = %r\n" % version)
+        file.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: %s\nVersion: %s\n%s" % (
+            name, version, "".join("Requires-Dist: %s\n" % line for line in requires)))
+        file.writestr(info + "WHEEL",
+                      "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(info + "RECORD", "%s.py,,\n%sMETADATA,,\n%sWHEEL,,\n%sRECORD,,\n" % (
+            name, info, info, info))
+
+
+def source(folder, name, version, setup):
+    with tarfile.open("%s/%s-%s.tar.gz" % (folder, name, version), "w:gz") as file:
+        for path, text in (("PKG-INFO", "Metadata-Version: 1.1\nName: %s\nVersion: %s\n" % (name, version)),
+                           ("setup.py", setup), ("%s.py" % name, "VERSION = %r\n" % version)):
+            member = tarfile.TarInfo("%s-%s/%s" % (name, version, path))
+            member.size = len(text)
+            file.addfile(member, io.BytesIO(text.encode()))
+
+
+GOOD = "from setuptools import setup\nsetup(name=%r, version=%r, py_modules=[%r])\n"
+
+# Leaves a file that every later start of the environment's Python would run, and one in the cache.
+NOSY = """import glob, os
+for folder in glob.glob("/env/lib/python*/site-packages"):
+    open(os.path.join(folder, "nosy.pth"), "w").write("import os\\n")
+for root in ("/cache",):
+    open(os.path.join(root, "nosy"), "w").write("x")
+"""
+
+
+def main(folder):
+    wheel(folder, "plain", "1.0")
+    wheel(folder, "fresh", "1.0")
+    source(folder, "fresh", "2.0", NOSY + GOOD % ("fresh", "2.0", "fresh"))
+    source(folder, "broken", "1.0", "raise SystemExit('the compiler is missing here')\n")
+    wheel(folder, "picky", "1.0", ["plain>=7"])
+    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "-d", folder, "pytest",
+                    "setuptools", "wheel"], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
