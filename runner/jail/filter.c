@@ -131,7 +131,7 @@ static int deny_sockets(scmp_filter_ctx filter)
 {
     const uint32_t no = SCMP_ACT_ERRNO(EPERM);
     int failed =
-        seccomp_rule_add(filter, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
+        seccomp_rule_add(filter, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK, 0));
     for (uint64_t family = 0; family < AF_NETLINK && !failed; family++) {
         if (family == AF_UNIX || family == AF_INET || family == AF_INET6)
             continue;
