@@ -5,15 +5,14 @@
  * refused is refused before the body comes, and a handler sees only whole requests.
  *
  *     static const struct http_route routes[] = {
- *         {"GET",  "/evaluation/:id",                     HTTP_USER, .handler = show_evaluation},
- *         {"GET",  "/evaluation/:id/logs/:project/ *module", HTTP_USER, .handler = show_log},
- *         {"POST", "/eval",       HTTP_USER, HTTP_BODY_BUFFER, 1 << 20, .handler = run_snippet},
- *         {"POST", "/evaluation", HTTP_USER, HTTP_BODY_FORM, 512 << 20, .form = &upload, .handler =
- * submit},
+ *         {"GET",  "/evaluation/:id", HTTP_USER, .handler = show},
+ *         {"POST", "/eval",           HTTP_USER, HTTP_BODY_BUFFER, MIB, .handler = run},
+ *         {"POST", "/evaluation",     HTTP_USER, HTTP_BODY_FORM, .form = &upload,
+ *          .handler = submit},
  *     };
  *
- * (without the blank before the star). Everything here runs on the loop's thread and returns at
- * once.
+ * Everything here runs on the loop's thread and returns at once. A client that closes its side
+ * before it is answered counts as gone.
  *
  * An exchange lives from the call of its sink's open, or of its handler, until it is answered
  * (http_reply…, http_stream_end, http_stream_abort) or its client is gone (see http_on_gone). After

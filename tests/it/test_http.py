@@ -11,13 +11,12 @@ import socket
 import subprocess
 import sys
 import time
-import venv
 
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PROGRAM = os.environ.get("TESTMESH_PROGRAM", os.path.join(ROOT, "build", "release", "testmesh"))
-SERVER = os.path.join(os.path.dirname(PROGRAM), "tests", "http_testmain")
+BUILD = os.environ.get("TESTMESH_BUILD_DEBUG", os.path.join(ROOT, "build", "debug"))
+SERVER = os.path.join(BUILD, "tests", "http_testmain")
 HEAD = b" HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 GET = b"GET /healthz" + HEAD + b"\r\n"
 
@@ -615,8 +614,14 @@ def test_a_drain_lets_run_what_runs():
 
 @pytest.fixture(scope="session")
 def h11(tmp_path_factory):
+    try:
+        import h11 as module
+        yield module
+        return
+    except ImportError:
+        pass
     folder = tmp_path_factory.mktemp("h11")
-    done = subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", folder, "h11==0.14.0"],
+    done = subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", folder, "h11==0.16.0"],
                           capture_output=True, text=True, timeout=120)
     if done.returncode != 0:
         pytest.skip(f"h11 could not be installed: {done.stderr[-200:]}")
