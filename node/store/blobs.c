@@ -147,7 +147,7 @@ void store_unpin_blob(struct store *self, const struct hash *hash)
             self->pins[i] = self->pins[--self->pin_count];
         return;
     }
-    assert(!"a blob is unpinned that was not pinned");
+    assert(false && "a blob is unpinned that was not pinned");
 }
 
 struct found_blob {
