@@ -120,7 +120,7 @@ build() {
     step "building $preset"
     if ! { cmake --preset "$preset" && cmake --build --preset "$preset" --parallel "$jobs" \
         --target "$@"; } </dev/null >"$log" 2>&1; then
-        grep -n -E 'error|FAILED|CMake Error' -A 6 "$log" | head -n 60 >&2 || true
+        grep -E 'error:|CMake Error|undefined reference' -A 4 "$log" | cut -c 1-300 | head -n 40 >&2 || true
         printf 'boot.sh: building %s failed; all it said is in %s\n' "$preset" "$log" >&2
         return 1
     fi
@@ -284,6 +284,7 @@ verb_help() {
 ./boot.sh status        is it running, and what has it done
 ./boot.sh logs          what the node writes
 ./boot.sh clean         remove build/ and .testmesh/ (tools, the node's data)
+./boot.sh help          this list
 
 TESTMESH_PORT           the node's port (5001)
 TESTMESH_JOBS           compilers at once (number of cores)

@@ -101,11 +101,11 @@ static void the_table_tells_marks_and_reasons(void **unused)
     report_table(&doc, 0, false, &out);
     assert_string_equal(
         buf_str(&out),
-        "project       passed  failed  errors  skipped  mark/20      time  note\n"
-        "a                  2       0       0        0    20.00    1.00 s\n"
-        "b                  1       0       1        0        -    1.00 s  timeout; no mark, the "
+        "project      passed  failed  errors  skipped  mark/20      time  note\n"
+        "a                 2       0       0        0    20.00    1.00 s\n"
+        "b                 1       0       1        0        -    1.00 s  timeout; no mark, the "
         "node's fault\n"
-        "all together       3       0       1        0    10.00    2.50 s  mean mark 15.50\n");
+        "all together      3       0       1        0    10.00    2.50 s  mean mark 15.50\n");
 }
 
 static void a_status_line_keeps_to_its_width(void **unused)
