@@ -1,0 +1,2 @@
+def test_same_name():
+    pass

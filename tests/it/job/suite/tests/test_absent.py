@@ -1,0 +1,7 @@
+import pytest
+
+pytest.importorskip("nothing_like_that")
+
+
+def test_it():
+    pass

@@ -1,0 +1,5 @@
+import nothing_like_that
+
+
+def test_it():
+    pass
