@@ -7,9 +7,18 @@
 
 #define NAME_SHOWN    512
 #define MESSAGE_SHOWN 300
+#define NOTE_SHOWN    160
 #define NAME_WIDTH    40 /* of a project, where the terminal does not say otherwise */
 #define BAR_WIDTH     20
 #define TOTAL_MANY    "all together"
+
+/* Appends the first line of a longer text: the rest is what `testmesh tests ID --detail` is for. */
+static void put_first_line(const char *text, size_t max, struct buf *out)
+{
+    text += strspn(text, " \r\n\t");
+    owned_mem char *line = mem_strndup(text, strcspn(text, "\n"));
+    text_safe(line, max, out);
+}
 
 static enum text_style style_of(const char *outcome)
 {
@@ -66,7 +75,7 @@ void report_failure(const struct report_failure *failure, bool colour, struct bu
     if (failure->message == NULL || *failure->message == '\0')
         return;
     buf_puts(out, "         ");
-    text_safe(failure->message, MESSAGE_SHOWN, out);
+    put_first_line(failure->message, MESSAGE_SHOWN, out);
     buf_putc(out, '\n');
 }
 
@@ -107,7 +116,7 @@ static void put_note(const struct doc *doc, size_t index, struct buf *out)
         buf_puts(&note, "no tests found");
     if (*project->note != '\0') {
         buf_puts(&note, note.len > 0 ? ": " : "");
-        text_safe(project->note, MESSAGE_SHOWN, &note);
+        put_first_line(project->note, NOTE_SHOWN, &note);
     }
     if (project->modules_done < project->modules)
         buf_printf(&note, "%s%zu of %zu modules", note.len > 0 ? "; " : "", project->modules_done,

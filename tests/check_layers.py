@@ -103,3 +103,19 @@ def test_pure_parts_call_nothing_that_is_not():
 ])
 def test_the_list_of_forbidden_symbols_means_what_it_says(symbol, forbidden):
     assert bool(FORBIDDEN.match(symbol)) == forbidden
+
+
+def test_no_name_is_defined_in_two_rooms():
+    """Static libraries hide that: the linker takes whichever it meets first."""
+    if not os.path.isdir(BUILD):
+        pytest.skip(f"{os.path.relpath(BUILD, ROOT)} is not built")
+    owners = {}
+    for path in sorted(glob.glob(os.path.join(BUILD, "**", "lib*.a"), recursive=True)):
+        symbols = subprocess.run(["nm", "--defined-only", "-g", path], stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL, check=True, text=True)
+        for line in symbols.stdout.splitlines():
+            fields = line.split()
+            if len(fields) == 3 and fields[1] in "TDRB" and not fields[2].startswith("__"):
+                owners.setdefault(fields[2], set()).add(os.path.basename(path))
+    twice = {name: sorted(libraries) for name, libraries in owners.items() if len(libraries) > 1}
+    assert not twice
