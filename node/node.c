@@ -164,6 +164,7 @@ static int open_envs(struct node *self, struct err *err)
                                 .python_count = self->options.python.count,
                                 .uv = self->options.uv,
                                 .self = self->program,
+                                .runtime_dir = self->is_sandboxed ? self->runtime_dir : NULL,
                                 .build_wall_ms = (uint32_t)self->options.env_timeout_ms,
                                 .cap_bytes = self->options.envs_max_bytes};
     self->envs = env_store_new(self->base, &config, err);
@@ -184,7 +185,8 @@ static int open_engine(struct node *self, struct err *err)
                                    .isolation =
                                        self->is_sandboxed ? ENGINE_JAILED : ENGINE_UNSANDBOXED,
                                    .fork_server = self->options.fork_server,
-                                   .uid_first = (unsigned)self->options.uid_base};
+                                   .uid_first = (unsigned)self->options.uid_base,
+                                   .helper = self->program};
     self->engine = engine_new(self->base, &config, err);
     return self->engine ? 0 : err->code;
 }

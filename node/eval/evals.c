@@ -161,6 +161,7 @@ void evals_seal_if_complete(struct evaluation *eval)
     owned_delta seal = {0};
     doc_make_seal(doc, eval->ballot, store_identity(self->config.store)->gen, clock_wall_ms(),
                   &seal);
+    seal.com = eval->ballot; /* a mesh of one is its own majority */
     store_apply(self->config.store, &seal, on_sealed, eval);
 }
 /* ---- from outside ---------------------------------------------------------------------------- */

@@ -138,7 +138,9 @@ static void on_compiled(void *arg, struct job *job, struct job_result *result)
         log_warn("compile_failed", "project=%s %s", work->project, result->verdict.message);
     else if (rename(work->pyc_fresh, work->pyc) && errno != EEXIST && errno != ENOTEMPTY)
         log_warn("compile_not_kept", "%s: %s", work->pyc, strerror(errno));
-    (void)file_remove_tree(work->pyc_fresh, &(struct err)ERR_INIT);
+    struct err err = ERR_INIT;
+    if (file_remove_tree(work->pyc_fresh, &err)) /* gone where the rename took it */
+        log_warn("compile_not_removed", "%s", err.text);
     discover(work);
 }
 
