@@ -15,7 +15,9 @@
 static void begin_part(struct buf *text, uint64_t id, char kind)
 {
     buf_clear(text);
-    buf_printf(text, "%" PRIu64 "%c", id, kind);
+    for (unsigned shift = 0; shift < 64; shift += 8)
+        buf_putc(text, (char)(id >> shift & 0xff));
+    buf_putc(text, kind);
 }
 
 static uint64_t end_part(const struct buf *text) { return hash_u64(text->data, text->len); }

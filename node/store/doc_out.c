@@ -5,13 +5,11 @@
 #include "node/store/doc_part.h"
 #include "proto/base/mem.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 static void put_hex(struct json_out *json, const char *key, uint64_t value)
 {
-    char text[17];
-    (void)snprintf(text, sizeof text, "%016" PRIx64, value);
+    char text[17] = "";
+    for (size_t i = 16; i-- > 0; value >>= 4)
+        text[i] = "0123456789abcdef"[value & 15];
     json_out_key_str(json, key, text);
 }
 

@@ -104,7 +104,7 @@ static void put_string(struct buf *to, const char *text, size_t len)
     size_t plain = 0;
     buf_putc(to, '"');
     for (size_t i = 0; i < len;) {
-        size_t step = utf8_length(at + i, len - i);
+        size_t step = at[i] < 0x80 ? 1 : utf8_length(at + i, len - i);
         if (step == 0 || at[i] < 0x20 || at[i] == '"' || at[i] == '\\' || at[i] == 0x7f) {
             buf_append(to, text + plain, i - plain);
             if (step == 0)
@@ -151,7 +151,12 @@ void json_out_int(struct json_out *self, int64_t value)
 void json_out_uint(struct json_out *self, uint64_t value)
 {
     before_value(self);
-    buf_printf(self->to, "%" PRIu64, value);
+    char text[20]; /* several times as quick as printf, and logs are made of numbers */
+    size_t at = sizeof text;
+    do {
+        text[--at] = (char)('0' + value % 10);
+    } while ((value /= 10) > 0);
+    buf_append(self->to, text + at, sizeof text - at);
 }
 
 void json_out_real(struct json_out *self, double value, int decimals)

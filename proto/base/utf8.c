@@ -39,7 +39,7 @@ void utf8_repair(const char *text, size_t len, size_t max, struct buf *out)
 bool utf8_is_valid(const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
-        size_t step = utf8_length(text + i, len - i);
+        size_t step = (unsigned char)text[i] < 0x80 ? 1 : utf8_length(text + i, len - i);
         if (!step)
             return false;
         i += step;
