@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #define READ_BYTES ((size_t)64 << 10)
+#define NAME_ROOM  40u
 
 struct task {
     const char *zip_path;
@@ -144,16 +145,18 @@ static int add_entries(struct task *self, struct layout_project *project, struct
     return 0;
 }
 
-static char *temporary_name(size_t number, char out[32])
+#define TEMPORARY_NAME_MAX 40 /* 20 digits and the ending */
+
+static char *temporary_name(size_t number, char out[TEMPORARY_NAME_MAX])
 {
-    snprintf(out, 32, "%zu.tar.zst.tmp", number);
+    snprintf(out, TEMPORARY_NAME_MAX, "%zu.tar.zst.tmp", number);
     return out;
 }
 
 static int write_bundle(struct task *self, size_t number, struct err *err)
 {
     struct layout_project *project = &self->layout.projects[number];
-    char name[32];
+    char name[TEMPORARY_NAME_MAX];
     int fd = openat(self->out_fd, temporary_name(number, name),
                     O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
@@ -183,7 +186,7 @@ static char *final_name(const struct bundle_facts *facts, char out[HASH_HEX + 4]
 static int publish(struct task *self, struct err *err)
 {
     for (size_t i = 0; i < self->layout.project_count; i++) {
-        char from[32];
+        char from[TEMPORARY_NAME_MAX];
         char to[HASH_HEX + 4];
         if (!self->layout.projects[i].failure &&
             renameat(self->out_fd, temporary_name(i, from), self->out_fd,
