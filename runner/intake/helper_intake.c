@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 
 #define READ_BYTES ((size_t)64 << 10)
-#define NAME_ROOM  40u
 
 struct task {
     const char *zip_path;

@@ -139,12 +139,13 @@ int helper_materialise_main(int argc, char **argv)
     }
     umask(022);
     struct err err = ERR_INIT;
-    owned_mem char *temporary = task.temporary = mem_printf("%s.tmp", task.out_dir);
+    task.temporary = mem_printf("%s.tmp", task.out_dir);
     int rc = run(&task, &err);
     if (task.made && file_remove_tree(task.temporary, NULL))
         fprintf(stderr, "%s is left behind\n", task.temporary);
     for (size_t i = 0; i < task.layer_count; i++)
         mem_close_at(&task.layers[i].fd);
+    free(task.temporary);
     owned_buf out = BUF_INIT;
     if (rc)
         manifest_write_error(&out, &err);

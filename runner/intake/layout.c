@@ -105,14 +105,16 @@ static char *name_for(const struct layout *self, const char *raw)
     return mem_strdup(name);
 }
 
-static void add_project(struct layout *self, const struct layout_folder *folder, const char *top)
+/* `named` is the folder that people know the project by; one at the top is called `top`. */
+static void add_project(struct layout *self, const struct layout_folder *folder,
+                        const struct layout_folder *named, const char *top)
 {
     const char *base;
-    size_t len = layout_base(folder, &base);
+    size_t len = layout_base(named, &base);
     owned_mem char *raw = len > 0 ? mem_strndup(base, len) : mem_strdup(top ? top : "project");
     char *name = name_for(self, raw);
     if (len > 0 && strcmp(name, raw) != 0)
-        layout_note_add(&self->remarks, folder->path, folder->len,
+        layout_note_add(&self->remarks, named->path, named->len,
                         "its name was changed, so that it is plain and unique");
     self->projects = mem_grow(self->projects, &self->project_capacity, self->project_count + 1,
                               sizeof *self->projects);
@@ -124,7 +126,23 @@ static void add_project(struct layout *self, const struct layout_folder *folder,
                                 .strip = folder->len + (folder->len > 0)};
 }
 
-static int add_shelf(struct layout *self, const struct archive *archive,
+/* Skips what is in `outer` and not in `inner`, which lies within it. */
+static void skip_around(struct layout *self, struct archive *archive,
+                        const struct layout_folder *outer, const struct layout_folder *inner)
+{
+    for (size_t i = outer->begin; i < outer->end; i++) {
+        struct archive_entry *entry = &archive->entries[i];
+        if (entry->skipped || (i >= inner->begin && i < inner->end))
+            continue;
+        entry->skipped = true;
+        if (entry->kind != ARCHIVE_FOLDER)
+            layout_note_add(&self->ignored, entry->path, entry->path_len, "beside the project");
+    }
+}
+
+/* Each folder of a shelf is a project. What course platforms hand out has one more folder within
+ * each student's, which is looked through; the project keeps the student's name. */
+static int add_shelf(struct layout *self, struct archive *archive,
                      const struct layout_folder *shelf, struct err *err)
 {
     struct layout_folder child;
@@ -136,7 +154,12 @@ static int add_shelf(struct layout *self, const struct archive *archive,
         if (self->project_count >= LAYOUT_PROJECTS_MAX)
             return REFUSED("archive-too-many-projects", "the archive has more than %d projects",
                            LAYOUT_PROJECTS_MAX);
-        add_project(self, &child, NULL);
+        struct layout_folder inner = child;
+        struct layout_folder only;
+        while (layout_judge(archive, &inner, &only) == LAYOUT_WRAPPER)
+            inner = only;
+        skip_around(self, archive, &child, &inner);
+        add_project(self, &inner, &child, NULL);
     }
     return 0;
 }
@@ -196,7 +219,7 @@ static void find_overlay(struct layout *self, const struct archive *archive)
     if (layout_next(archive, &folder, &at, &child) && layout_is_folder(archive, &child) &&
         !layout_is_part(&child) && !layout_next(archive, &folder, &at, &second))
         folder = child;
-    add_project(self, &folder, NULL);
+    add_project(self, &folder, &folder, NULL);
     free(self->projects[0].name);
     self->projects[0].name = mem_strdup("overlay");
 }
@@ -211,7 +234,7 @@ static int find_projects(struct layout *self, struct archive *archive, const cha
     while ((shape = layout_judge(archive, &folder, &only)) == LAYOUT_WRAPPER)
         folder = only;
     if (shape == LAYOUT_PROJECT)
-        add_project(self, &folder, name);
+        add_project(self, &folder, &folder, name);
     else if ((rc = add_shelf(self, archive, &folder, err)))
         return rc;
     skip_strays(self, archive, &folder);

@@ -4,7 +4,8 @@
  * side. A folder IS a project when it holds configuration, requirements, tests (or a tests or src
  * folder with Python in it), or Python files while fewer than two of its folders are projects by
  * themselves. Folders that hold only one folder are looked through until one is; where there are
- * several, each is a project, with or without Python in it. What does not belong to a project
+ * several, each is a project, with or without Python in it, and one folder within each of them is
+ * looked through again. What does not belong to a project
  * (__MACOSX, .git, virtual environments, caches, files beside the projects) is skipped and named.
  */
 #ifndef INTAKE_LAYOUT_H

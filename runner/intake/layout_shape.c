@@ -140,7 +140,7 @@ static unsigned sure_children(const struct archive *archive, const struct layout
 }
 
 /* A folder such as proj/{README.md, docs/, pkg/__init__.py}: its one folder with Python is a
- * package, so the folder itself is what was written as a project. */
+ * package, imported by its name, so the folder itself is what was written as a project. */
 static bool holds_one_package(const struct archive *archive, const struct layout_folder *folder)
 {
     unsigned packages = 0;
@@ -167,7 +167,7 @@ enum layout_shape layout_judge(const struct archive *archive, const struct layou
     if (facts.folders == 0)
         return LAYOUT_PROJECT;
     bool top = folder->len == 0;
-    if (!top && facts.files + facts.folders > 1 && holds_one_package(archive, folder))
+    if (!top && holds_one_package(archive, folder))
         return LAYOUT_PROJECT;
     if (facts.folders > 1)
         return LAYOUT_SHELF;

@@ -69,21 +69,23 @@ static size_t put_utf8(char *to, uint32_t point)
 char *name_show(const uint8_t *raw, size_t len, char out[NAME_SHOW_MAX])
 {
     size_t at = 0;
-    bool text = name_is_utf8(raw, len);
-    for (size_t i = 0; i < len; i++) {
-        /* Cut only between characters, with room for one more escape and the dots. */
-        if (at > NAME_SHOW_MAX - 16 && (raw[i] & 0xc0) != 0x80) {
+    for (size_t i = 0, step; i < len; i += step) {
+        step = utf8_length(raw + i, len - i);
+        bool control =
+            raw[i] < 0x20 || raw[i] == 0x7f || (raw[i] == 0xc2 && raw[i + (step > 1)] < 0xa0);
+        if (at > NAME_SHOW_MAX - 16) { /* room for one more of either form, and the dots */
             memcpy(out + at, "...", 3);
             at += 3;
             break;
         }
-        bool c1 = raw[i] == 0xc2 && i + 1 < len && raw[i + 1] < 0xa0;
-        if (raw[i] < 0x20 || raw[i] == 0x7f || (raw[i] >= 0x80 && !text) || c1)
-            at += (size_t)snprintf(out + at, 5, "\\x%02x", raw[i]);
-        else
-            out[at++] = (char)raw[i];
-        if (c1)
-            at += (size_t)snprintf(out + at, 5, "\\x%02x", raw[++i]);
+        if (step > 0 && !control) {
+            memcpy(out + at, raw + i, step);
+            at += step;
+            continue;
+        }
+        step += step == 0;
+        for (size_t k = 0; k < step; k++)
+            at += (size_t)snprintf(out + at, 5, "\\x%02x", raw[i + k]);
     }
     out[at] = '\0';
     return out;

@@ -408,7 +408,7 @@ def test_truncated_anywhere(call):
 
 def test_a_flipped_bit_is_never_taken_for_other_content(call, tree):
     wanted = call(GOOD).by_name["alice"]["tree"]
-    for at in range(0, len(GOOD), 5):
+    for at in range(0, len(GOOD), 11):
         data = bytearray(GOOD)
         data[at] ^= 1 << (at % 8)
         outcome = call(bytes(data))
@@ -555,6 +555,13 @@ SHAPES = {
     "a package with tests in it": (
         {"class/proj/README.md": "x", "class/proj/pkg/__init__.py": "",
          "class/proj/pkg/tests/test_a.py": TEST}, ["proj"], []),
+    "a package and nothing else": (
+        {"alice/pkg/__init__.py": "", "alice/pkg/test_a.py": TEST}, ["alice"], []),
+    "a course platform's folders": (
+        {"list.csv": "x", "Al_1_file/": "", "Al_1_file/hw/": "", "Al_1_file/hw/main.py": P,
+         "Al_1_file/hw/tests/test_a.py": TEST, "Bo_2_file/hw/test_b.py": TEST,
+         "Bo_2_file/notes.txt": "x", "Cy_3_file/report.pdf": "x"},
+        ["Al_1_file", "Bo_2_file", "Cy_3_file"], ["Bo_2_file/notes.txt", "list.csv"]),
     "a project that is a package": (
         {"alice/__init__.py": "", "alice/tests/test_a.py": TEST}, ["alice"], []),
     "requirements only at the top": (
@@ -610,6 +617,13 @@ def test_people_zip_in_many_ways(name, call):
     assert outcome.names == sorted(projects)
     assert outcome.ignored_paths == sorted(ignored)
     assert all(p["failure"] is None for p in outcome.projects)
+
+
+def test_a_course_platforms_folders_are_looked_through(call, tree):
+    outcome = call(make_zip(SHAPES["a course platform's folders"][0]))
+    assert outcome.by_name["Al_1_file"]["folder"] == "Al_1_file/hw"
+    out, _ = tree(outcome.by_name["Al_1_file"])
+    assert sorted(files_below(out)) == ["main.py", "tests/test_a.py"]
 
 
 def test_a_project_at_the_top_is_called_after_the_upload(call):
@@ -791,7 +805,7 @@ def test_a_damaged_bundle_leaves_no_tree(call, tree, tmp_path):
     project = call(make_zip({"p/test_a.py": TEST, "p/b.bin": os.urandom(9000)})).by_name["p"]
     good = open(project["path"], "rb").read()
     spoiled = [good[:at] for at in range(0, len(good), 1009)] + [good + b"x", good + good]
-    for at in range(0, len(good), 499):
+    for at in range(0, len(good), 999):
         flipped = bytearray(good)
         flipped[at] ^= 4
         spoiled.append(bytes(flipped))
