@@ -90,6 +90,8 @@ int python_probe(struct python *self, const struct python_query *query, struct e
 {
     static const char *const clean[] = {"LANG=C.UTF-8", "PATH=/usr/bin:/bin", NULL};
     *self = (struct python){.asked = mem_strdup(query->name)};
+    owned_json *first = NULL;
+    owned_json *second = NULL;
     owned_mem char *program = file_find_program(query->name, query->path);
     if (program == NULL) {
         err_set(err, ERR_NOT_FOUND, "%s: no such program", query->name);
@@ -97,9 +99,9 @@ int python_probe(struct python *self, const struct python_query *query, struct e
     }
     /* The name may be a version manager's script, which needs the operator's environment; what it
      * leads to is asked again with none, as jobs will run it. */
-    owned_json *first = ask(program, (uid_t)-1, (const char *const *)environ, err);
+    first = ask(program, (uid_t)-1, (const char *const *)environ, err);
     const char *real = first != NULL ? json_in_str(first, "executable", NULL) : NULL;
-    owned_json *second = real != NULL ? ask(real, query->uid, clean, err) : NULL;
+    second = real != NULL ? ask(real, query->uid, clean, err) : NULL;
     if (second != NULL && take_answer(self, second, err) == 0)
         return 0;
     if (first != NULL && real == NULL)
