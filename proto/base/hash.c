@@ -51,20 +51,36 @@ uint64_t hash_u64(const void *bytes, size_t len)
     return value;
 }
 
+/* Eight tables, so that eight bytes are taken at a step ("slicing by 8"); filled before main(),
+ * since more than one thread may ask. */
+static uint32_t crc_tables[8][256];
+
+__attribute__((constructor)) static void fill_crc_tables(void)
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t c = i;
+        for (int bit = 0; bit < 8; bit++)
+            c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
+        crc_tables[0][i] = c;
+    }
+    for (uint32_t i = 0; i < 256; i++)
+        for (int k = 1; k < 8; k++)
+            crc_tables[k][i] =
+                crc_tables[0][crc_tables[k - 1][i] & 0xff] ^ crc_tables[k - 1][i] >> 8;
+}
+
 uint32_t hash_crc32c(uint32_t crc, const void *bytes, size_t len)
 {
-    static uint32_t table[256];
-    if (!table[1]) {
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t c = i;
-            for (int bit = 0; bit < 8; bit++)
-                c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
-            table[i] = c;
-        }
-    }
     const uint8_t *at = bytes;
     crc = ~crc;
+    for (; len >= 8; len -= 8, at += 8) {
+        uint32_t low =
+            crc ^ (at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
+        crc = crc_tables[7][low & 0xff] ^ crc_tables[6][low >> 8 & 0xff] ^
+              crc_tables[5][low >> 16 & 0xff] ^ crc_tables[4][low >> 24] ^ crc_tables[3][at[4]] ^
+              crc_tables[2][at[5]] ^ crc_tables[1][at[6]] ^ crc_tables[0][at[7]];
+    }
     while (len--)
-        crc = table[(crc ^ *at++) & 0xff] ^ crc >> 8;
+        crc = crc_tables[0][(crc ^ *at++) & 0xff] ^ crc >> 8;
     return ~crc;
 }
