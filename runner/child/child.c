@@ -237,36 +237,6 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
     step(self, (struct supervise_event){.kind = SUPERVISE_EXIT, .status = status});
 }
 
-static void describe(const struct child_result *result, char *out, size_t size)
-{
-    const struct supervise_verdict *verdict = &result->verdict;
-    const char *limit = supervise_limit_name(verdict->limit);
-    unsigned long long used = verdict->used;
-    unsigned long long allowed = verdict->allowed;
-    switch (verdict->kind) {
-    case SUPERVISE_EXITED:
-        snprintf(out, size, "exited with code %d", verdict->code);
-        break;
-    case SUPERVISE_SIGNALLED:
-        snprintf(out, size, "ended by signal %d (%s)", verdict->signal, strsignal(verdict->signal));
-        break;
-    case SUPERVISE_LIMITED:
-        snprintf(out, size, "%s limit: used %llu of %llu %s", limit, used, allowed,
-                 supervise_limit_unit(verdict->limit));
-        break;
-    case SUPERVISE_CANCELLED:
-        snprintf(out, size, "stopped on request");
-        break;
-    case SUPERVISE_STUCK:
-        snprintf(out, size, "could not be ended: the kernel holds it");
-        break;
-    case SUPERVISE_SPAWN_FAILED:
-    case SUPERVISE_PENDING:
-        snprintf(out, size, "did not start");
-        break;
-    }
-}
-
 static uint64_t ms_of(struct timeval tv)
 {
     return (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000;
@@ -287,7 +257,7 @@ static void fill_result(struct child *self, struct child_result *result)
         result->max_rss_bytes = larger(result->max_rss_bytes, cgroup_memory_peak(self->cgroup));
     capture_text(&self->out.kept, &result->out);
     capture_text(&self->err.kept, &result->err);
-    describe(result, result->text, sizeof result->text);
+    supervise_describe(&result->verdict, result->text, sizeof result->text);
 }
 
 static void finish(struct child *self)

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 
 #define DEFAULT_DRAIN_MS 500
@@ -43,6 +45,51 @@ const char *supervise_verdict_name(enum supervise_verdict_kind kind)
         [SUPERVISE_STUCK] = "stuck",
     };
     return kind < countof(names) ? names[kind] : "pending";
+}
+
+/* Large amounts in units that people think in. */
+static const char *amount(enum supervise_limit limit, uint64_t value, char out[32])
+{
+    const char *unit = supervise_limit_unit(limit);
+    if (strcmp(unit, "bytes") == 0 && value >= UINT64_C(1) << 20)
+        snprintf(out, 32, "%.1f MiB", (double)value / (1 << 20));
+    else if (strcmp(unit, "ms") == 0 && value >= 1000)
+        snprintf(out, 32, "%.1f s", (double)value / 1000);
+    else
+        snprintf(out, 32, "%llu %s", (unsigned long long)value, unit);
+    return out;
+}
+
+char *supervise_describe(const struct supervise_verdict *verdict, char *out, size_t size)
+{
+    char used[32];
+    char allowed[32];
+    switch (verdict->kind) {
+    case SUPERVISE_EXITED:
+        snprintf(out, size, "exited with code %d", verdict->code);
+        break;
+    case SUPERVISE_SIGNALLED:
+        snprintf(out, size, "ended by signal %d (%s)", verdict->signal, strsignal(verdict->signal));
+        break;
+    case SUPERVISE_LIMITED:
+        snprintf(out, size, "%s limit: used %s of %s", supervise_limit_name(verdict->limit),
+                 amount(verdict->limit, verdict->used, used),
+                 amount(verdict->limit, verdict->allowed, allowed));
+        break;
+    case SUPERVISE_CANCELLED:
+        snprintf(out, size, "stopped on request");
+        break;
+    case SUPERVISE_STUCK:
+        snprintf(out, size, "could not be ended: the kernel holds it");
+        break;
+    case SUPERVISE_SPAWN_FAILED:
+        snprintf(out, size, "could not be started: %s", strerror(verdict->code));
+        break;
+    case SUPERVISE_PENDING:
+        snprintf(out, size, "not over");
+        break;
+    }
+    return out;
 }
 
 void supervise_init(struct supervise *self, const struct supervise_spec *spec)

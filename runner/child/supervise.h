@@ -70,6 +70,10 @@ struct supervise_verdict {
     uint64_t allowed;
 };
 
+/* Writes what happened, for people: "memory limit: used 312.0 MiB of 256.0 MiB", "exited with code
+ * 1". Returns `out`. */
+char *supervise_describe(const struct supervise_verdict *verdict, char *out, size_t size);
+
 struct supervise_spec {
     uint64_t wall_ms;                    /* 0: no limit */
     uint64_t output_bytes;               /* 0: no limit */

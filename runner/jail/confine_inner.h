@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* Only the five entries are seen outside the shared object. */
+/* Only the entries of confine.h are seen outside the shared object. */
 #define CONFINE_EXPORT __attribute__((visibility("default")))
 
 struct confine_error {

@@ -246,7 +246,7 @@ static void a_limit_of_the_caller_is_named(void **unused)
     struct child *child = start("sleep 30", (struct child_spec){.out = keep}, &it);
     child_limit(child, SUPERVISE_LIMIT_DISK, 300, 256);
     wait_for(&it);
-    assert_string_equal(it.result.text, "disk limit: used 300 of 256 bytes");
+    assert_string_equal(it.result.text, "disk limit: used 300 bytes of 256 bytes");
 }
 
 static void a_dropped_child_is_gone_and_silent(void **unused)

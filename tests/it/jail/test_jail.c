@@ -40,6 +40,7 @@ static char project[64];
 static char python[1024];
 static char prefix[1024];
 static char why_not[256];
+static bool without_proc; /* for what is started from now on */
 
 struct outcome {
     bool is_over;
@@ -96,6 +97,7 @@ static void run(struct jail_spec spec, struct child_spec child, struct outcome *
     struct event_base *base = event_base_new();
     spec.runtime_dir = runtime;
     spec.helper = self;
+    spec.without_proc = without_proc;
     if (child.out.kind == CHILD_DISCARD)
         child.out = keep;
     child.err = keep;
@@ -595,6 +597,22 @@ static void init_cannot_be_stopped_and_the_rest_goes_with_the_payload(void **unu
         "end\n");
 }
 
+/* Where the machine's /proc is partly hidden, as in a plain container, the kernel gives no new one.
+ */
+static void without_a_proc_a_job_runs_as_nobody(void **unused)
+{
+    (void)unused;
+    without_proc = true;
+    job("import os, ctypes\n"
+        "open('/tmp/x', 'w').write('x'); open('y', 'w').write('y')\n"
+        "print(os.getuid(), os.listdir('/proc'), os.stat('y').st_uid == os.getuid())\n"
+        "try: open('/etc/x', 'w'); print('OPEN')\n"
+        "except OSError: pass\n"
+        "print(ctypes.CDLL(None).unshare(0x10000000))\n",
+        "65534 [] True\n-1\n");
+    without_proc = false;
+}
+
 static void codes_and_signals_are_told_apart(void **unused)
 {
     (void)unused;
@@ -760,6 +778,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_project_that_does_not_fit_says_so),
         cmocka_unit_test(what_reaches_into_the_kernel_is_denied),
         cmocka_unit_test(init_cannot_be_stopped_and_the_rest_goes_with_the_payload),
+        cmocka_unit_test(without_a_proc_a_job_runs_as_nobody),
         cmocka_unit_test(codes_and_signals_are_told_apart),
         cmocka_unit_test(a_fork_bomb_is_bounded_and_ends_with_its_init),
         cmocka_unit_test(a_job_that_eats_its_cgroup_is_killed_alone),

@@ -218,6 +218,29 @@ static void every_name_is_said(void **unused)
     assert_string_equal(supervise_verdict_name((enum supervise_verdict_kind)99), "pending");
 }
 
+static void a_verdict_is_said_in_words(void **unused)
+{
+    (void)unused;
+    char text[128];
+    struct supervise_verdict verdict = {.kind = SUPERVISE_LIMITED,
+                                        .limit = SUPERVISE_LIMIT_MEMORY,
+                                        .used = 312 << 20,
+                                        .allowed = 256 << 20};
+    assert_string_equal(supervise_describe(&verdict, text, sizeof text),
+                        "memory limit: used 312.0 MiB of 256.0 MiB");
+    verdict.limit = SUPERVISE_LIMIT_WALL;
+    verdict.used = 1250;
+    verdict.allowed = 900;
+    assert_string_equal(supervise_describe(&verdict, text, sizeof text),
+                        "wall limit: used 1.2 s of 900 ms");
+    verdict = (struct supervise_verdict){.kind = SUPERVISE_SIGNALLED, .signal = SIGSEGV};
+    assert_string_equal(supervise_describe(&verdict, text, sizeof text),
+                        "ended by signal 11 (Segmentation fault)");
+    verdict = (struct supervise_verdict){.kind = SUPERVISE_SPAWN_FAILED, .code = 2};
+    assert_string_equal(supervise_describe(&verdict, text, sizeof text),
+                        "could not be started: No such file or directory");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +256,7 @@ int main(void)
         cmocka_unit_test(a_limit_behind_the_exit_is_no_longer_its_fate),
         cmocka_unit_test(what_never_ran_has_failed_or_was_cancelled),
         cmocka_unit_test(every_name_is_said),
+        cmocka_unit_test(a_verdict_is_said_in_words),
     };
     return cmocka_run_group_tests_name("supervise", tests, NULL, NULL);
 }
