@@ -7,17 +7,35 @@
 
 #define NAME_SHOWN    512
 #define MESSAGE_SHOWN 300
-#define NOTE_SHOWN    160
+#define MESSAGE_LINES 3
+#define NOTE_SHOWN    200
+#define NOTE_SHORT    60 /* a first line that leaves room for another */
 #define NAME_WIDTH    40 /* of a project, where the terminal does not say otherwise */
 #define BAR_WIDTH     20
 #define TOTAL_MANY    "all together"
 
-/* Appends the first line of a longer text: the rest is what `testmesh tests ID --detail` is for. */
-static void put_first_line(const char *text, size_t max, struct buf *out)
+/* Takes the next line that is not empty from *text; returns it without blanks before it, owned, or
+ * NULL at the end. */
+static char *next_line(const char **text)
 {
-    text += strspn(text, " \r\n\t");
-    owned_mem char *line = mem_strndup(text, strcspn(text, "\n"));
-    text_safe(line, max, out);
+    *text += strspn(*text, " \r\n\t");
+    if (**text == '\0')
+        return NULL;
+    size_t len = strcspn(*text, "\n");
+    char *line = mem_strndup(*text, len);
+    *text += len;
+    return line;
+}
+
+/* The first line says it mostly; an installer says what went wrong in the first and why in the
+ * second. */
+static void put_note_lines(const char *text, struct buf *out)
+{
+    owned_mem char *first = next_line(&text);
+    owned_mem char *second = next_line(&text);
+    owned_mem char *both =
+        second == NULL || strlen(first) > NOTE_SHORT ? NULL : mem_printf("%s; %s", first, second);
+    text_safe(both != NULL ? both : first != NULL ? first : "", NOTE_SHOWN, out);
 }
 
 static enum text_style style_of(const char *outcome)
@@ -74,9 +92,15 @@ void report_failure(const struct report_failure *failure, bool colour, struct bu
     buf_putc(out, '\n');
     if (failure->message == NULL || *failure->message == '\0')
         return;
-    buf_puts(out, "         ");
-    put_first_line(failure->message, MESSAGE_SHOWN, out);
-    buf_putc(out, '\n');
+    const char *rest = failure->message;
+    for (unsigned i = 0; i < MESSAGE_LINES; i++) {
+        owned_mem char *line = next_line(&rest);
+        if (line == NULL)
+            break;
+        buf_puts(out, "         ");
+        text_safe(line, MESSAGE_SHOWN, out);
+        buf_putc(out, '\n');
+    }
 }
 
 /* "2 timeout, 1 crashed": outcomes of a project's modules that the counts do not show. */
@@ -116,7 +140,7 @@ static void put_note(const struct doc *doc, size_t index, struct buf *out)
         buf_puts(&note, "no tests found");
     if (*project->note != '\0') {
         buf_puts(&note, note.len > 0 ? ": " : "");
-        put_first_line(project->note, NOTE_SHOWN, &note);
+        put_note_lines(project->note, &note);
     }
     if (project->modules_done < project->modules)
         buf_printf(&note, "%s%zu of %zu modules", note.len > 0 ? "; " : "", project->modules_done,

@@ -108,14 +108,13 @@ static void the_table_tells_marks_and_reasons(void **unused)
         "all together      3       0       1        0    10.00    2.50 s  mean mark 15.50\n");
 }
 
-static void of_a_long_message_the_first_line_is_shown(void **unused)
+static void of_a_long_message_the_first_lines_are_shown(void **unused)
 {
     (void)unused;
     owned_buf out = BUF_INIT;
-    report_failure(
-        &(struct report_failure){"p", "t.py::a", "failed", "\n assert 1 == 2\n  + where"}, false,
-        &out);
-    assert_string_equal(buf_str(&out), "  failed p  t.py::a\n         assert 1 == 2\n");
+    report_failure(&(struct report_failure){"p", "t.py::a", "failed", "\n a\n  b\nc\nd"}, false,
+                   &out);
+    assert_string_equal(buf_str(&out), "  failed p  t.py::a\n         a\n         b\n         c\n");
 }
 
 static void a_status_line_keeps_to_its_width(void **unused)
@@ -137,7 +136,7 @@ int main(void)
         cmocka_unit_test_teardown(how_a_program_ends, forget),
         cmocka_unit_test_teardown(what_makes_no_sense_names_its_place, forget),
         cmocka_unit_test_teardown(the_table_tells_marks_and_reasons, forget),
-        cmocka_unit_test(of_a_long_message_the_first_line_is_shown),
+        cmocka_unit_test(of_a_long_message_the_first_lines_are_shown),
         cmocka_unit_test_teardown(a_status_line_keeps_to_its_width, forget),
     };
     return cmocka_run_group_tests_name("doc", tests, NULL, NULL);
