@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* A text that was cut within a character grows when it is written with U+FFFD there. */
+#define TEXT_MAX ((size_t)2 * ERR_TEXT_MAX)
+
 /* Every reason that a helper may give: what is not here came from no helper of ours. Kept as
  * literals since err borrows its reason for ever. */
 static const char *const reasons[] = {
@@ -152,7 +155,7 @@ static int read_project(struct intake_project *out, const json_t *object, const 
 {
     const char *name = get_text(object, "name", LAYOUT_NAME_MAX);
     const char *folder = get_text(object, "folder", ARCHIVE_PATH_MAX);
-    const char *failure = get_text(object, "failure", ERR_TEXT_MAX);
+    const char *failure = get_text(object, "failure", TEXT_MAX);
     const char *bundle = json_in_str(object, "bundle", "");
     char clean[LAYOUT_NAME_MAX + 1];
     uint64_t files;
@@ -220,7 +223,7 @@ static int read_notes(const json_t *list, struct intake_note **notes, size_t *co
     for (size_t i = 0; i < row_count; i++) {
         const json_t *row = json_array_get(rows, i);
         const char *path = get_text(row, "path", ARCHIVE_PATH_MAX);
-        const char *why = get_text(row, "why", ERR_TEXT_MAX);
+        const char *why = get_text(row, "why", TEXT_MAX);
         if (!is_path(path) || !why)
             return nonsense(err, "a note");
         (*notes)[i] = (struct intake_note){mem_strdup(path), mem_strdup(why)};
@@ -231,7 +234,7 @@ static int read_notes(const json_t *list, struct intake_note **notes, size_t *co
 
 static int read_error(const json_t *error, struct err *err)
 {
-    const char *text = get_text(error, "text", ERR_TEXT_MAX);
+    const char *text = get_text(error, "text", TEXT_MAX);
     int64_t code = json_in_int(error, "code", 0);
     if (!text || code >= 0 || code < ERR_INTERNAL)
         return nonsense(err, "an error");

@@ -399,6 +399,13 @@ def test_a_message_shows_no_control_characters(call):
     assert all(c >= " " and not "\x7f" <= c < "\xa0" for c in outcome.text)
 
 
+def test_a_long_name_in_a_message_is_cut_and_the_reason_stays(call):
+    name = "p/" + "/".join(["\u00e9" * 120] * 4)
+    for pad in ("", "x"):
+        outcome = call(raw_zip([Entry(name + pad, CONTENT, 0o100644, crc=1)]))
+        assert outcome.reason == "archive-bad-crc"
+
+
 def test_truncated_anywhere(call):
     for at in sorted({1, 2, 3, 4, 21, 22, 29, 30, 31, *range(35, len(GOOD), 41), len(GOOD) - 22,
                       len(GOOD) - 21, len(GOOD) - 1}):

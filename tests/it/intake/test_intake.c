@@ -4,7 +4,10 @@
 #include "proto/base/json.h"
 #include "proto/base/mem.h"
 #include "runner/intake/intake.h"
+#include "runner/intake/lockin.h"
 
+#include <fcntl.h>
+#include <linux/landlock.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +16,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <event2/event.h>
@@ -280,6 +286,35 @@ static void a_program_that_is_no_helper_is_our_fault(void **unused)
     assert_int_equal(seen.err.code, ERR_NOT_FOUND);
 }
 
+/* Runs in a process of its own, since what is given up does not come back. */
+static int look_around_locked_in(void)
+{
+    int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    lockin(dir, 1 << 20);
+    bool outside = open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0;
+    bool inside = openat(dir, "made", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0;
+    return (outside ? 1 : 0) | (inside ? 2 : 0);
+}
+
+static void a_helper_sees_no_file_but_its_own(void **unused)
+{
+    (void)unused;
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1) {
+        print_message("skipped: this kernel has no Landlock\n");
+        skip();
+    }
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(look_around_locked_in());
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (WEXITSTATUS(status) == 3) {
+        print_message("skipped: Landlock is left out under a sanitizer\n");
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 2);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "--helper") == 0 && strcmp(argv[2], "intake") == 0)
@@ -296,6 +331,7 @@ int main(int argc, char **argv)
         STORY(a_cancelled_intake_leaves_nothing_and_says_nothing),
         STORY(a_folder_that_exists_is_not_written_into),
         STORY(a_program_that_is_no_helper_is_our_fault),
+        STORY(a_helper_sees_no_file_but_its_own),
     };
     return cmocka_run_group_tests_name("intake", tests, NULL, NULL);
 }
