@@ -185,12 +185,13 @@ static bool gives_hope(const struct follow *self, const struct err *err)
     return passing && self->doc.id != NULL && clock_mono_ms() - self->answered_ms < PATIENCE_MS;
 }
 
-/* Asks once for news. Returns 0 also where the node is away for a moment. */
+/* Asks once for news; the node holds its answer for a second, or until all is done. Returns 0 also
+ * where the node is away for a moment. */
 static int ask(struct follow *self, struct err *err)
 {
     owned_answer answer = {0};
     owned_mem char *path =
-        mem_printf("/evaluation/%s%s", self->options->id, self->doc.id != NULL ? "?wait=10" : "");
+        mem_printf("/evaluation/%s%s", self->options->id, self->doc.id != NULL ? "?wait=1" : "");
     struct http_request request = {.path = path, .if_none_match = self->etag};
     uint64_t asked_ms = clock_mono_ms();
     int rc = http_expect(self->http, &request, &answer, err);

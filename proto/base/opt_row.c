@@ -52,6 +52,21 @@ void opt_show_number(const struct opt_row *row, int64_t value, struct buf *out)
     }
 }
 
+void opt_show_bounds(const struct opt_row *row, struct buf *out)
+{
+    bool from_zero = row->min == 0 && row->type != OPT_INT; /* which cannot be below it */
+    if (row->max == 0)
+        buf_puts(out, "at least ");
+    else if (from_zero)
+        buf_puts(out, "at most ");
+    if (row->max == 0 || !from_zero)
+        opt_show_number(row, row->min, out);
+    if (row->max != 0 && !from_zero)
+        buf_puts(out, " to ");
+    if (row->max != 0)
+        opt_show_number(row, row->max, out);
+}
+
 static int check_bounds(const struct setting *self, int64_t value)
 {
     const struct opt_row *row = self->row;
@@ -60,12 +75,8 @@ static int check_bounds(const struct setting *self, int64_t value)
     if (value >= row->min && (row->max == 0 || value <= row->max))
         return 0;
     owned_buf problem = BUF_INIT;
-    buf_puts(&problem, row->max == 0 ? "must be at least " : "must be ");
-    opt_show_number(row, row->min, &problem);
-    if (row->max != 0) {
-        buf_puts(&problem, " to ");
-        opt_show_number(row, row->max, &problem);
-    }
+    buf_puts(&problem, "must be ");
+    opt_show_bounds(row, &problem);
     if (row->zero_word != NULL)
         buf_printf(&problem, ", or 0 (%s)", row->zero_word);
     return refuse(self, buf_str(&problem));

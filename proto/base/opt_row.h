@@ -20,4 +20,7 @@ void opt_show_value(const char *value, struct buf *out);
 /* Appends a row's number the short way: 512M, 5m. */
 void opt_show_number(const struct opt_row *row, int64_t value, struct buf *out);
 
+/* Appends what numbers a row takes: "1 to 512", "at least 1M", "at most 1h". */
+void opt_show_bounds(const struct opt_row *row, struct buf *out);
+
 #endif

@@ -66,13 +66,7 @@ static void show_range(const struct opt_row *row, struct buf *out)
     } else if (row->type == OPT_INT || row->type == OPT_BYTES || row->type == OPT_DURATION) {
         if (row->max == 0 && row->min == 0)
             return;
-        if (row->max == 0)
-            buf_puts(out, "at least ");
-        opt_show_number(row, row->min, out);
-        if (row->max != 0) {
-            buf_puts(out, " to ");
-            opt_show_number(row, row->max, out);
-        }
+        opt_show_bounds(row, out);
         if (row->zero_word != NULL)
             buf_printf(out, ", 0: %s", row->zero_word);
     } else if (row->type == OPT_LIST) {

@@ -139,7 +139,7 @@ def test_questions_carry_the_etag_and_a_wait(project):
     with FakeNode(documents) as node:
         assert client("run", str(project), node=node).returncode == 0
     asked = [row for row in node.requests if row[1] == "/evaluation/42"]
-    assert "wait" not in asked[0][2] and asked[1][2]["wait"] == "10"
+    assert "wait" not in asked[0][2] and asked[1][2]["wait"] == "1"
     assert asked[1][3]["If-None-Match"] == '"1"'
 
 

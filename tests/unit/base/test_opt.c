@@ -189,7 +189,7 @@ static void a_refusal_names_the_place_the_value_and_the_bounds(void **unused)
     assert_int_equal(given("--memory", "0"), 0);
     refused(given("--memory", "9999999T"),
             "--memory 9999999T: not a size (examples: 4096, 64K, 512M, 2G)");
-    refused(given("--wait", "2h"), "--wait 2h: must be 0ms to 1h");
+    refused(given("--wait", "2h"), "--wait 2h: must be at most 1h");
     refused(given("--open=maybe"), "--open maybe: must be yes or no");
     refused(given("--level", "loud"), "--level loud: must be one of: debug info warn");
     refused(given("--python", ""), "--python : must not be empty");
