@@ -395,11 +395,22 @@ static void on_adopted(void *arg, const struct err *err, const struct hash *hash
         append_request(self);
 }
 
+/* Equal projects share one bundle, which can be adopted once. */
+static bool is_first_of_its_kind(const struct intake_result *result, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (result->projects[i].path &&
+            memcmp(&result->projects[i].bundle, &result->projects[at].bundle,
+                   sizeof(struct hash)) == 0)
+            return false;
+    return true;
+}
+
 static void adopt_bundles(struct upload *self, const struct intake_result *result)
 {
     for (size_t i = 0; i < result->project_count; i++) {
         const struct intake_project *project = &result->projects[i];
-        if (!project->path || !file_exists(project->path))
+        if (!project->path || !is_first_of_its_kind(result, i))
             continue;
         self->adopting++;
         store_adopt_blob(self->api->config.store, project->path, &project->bundle, "zst",

@@ -3,9 +3,12 @@
 #include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
+#include "proto/base/rand.h"
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 /* ---- how a half ends ------------------------------------------------------------------------- */
@@ -149,14 +152,19 @@ static void describe(struct prepare_work *work)
         prepare_fail(work, DOC_BLAME_CLUSTER, err.text);
 }
 
+/* Equal projects may be unpacked side by side; the first tree stays. */
 static void on_materialised(void *arg, const struct err *err)
 {
     struct prepare_work *work = arg;
+    struct err ignored = ERR_INIT;
     work->materialise = NULL;
-    if (err)
+    if (err) {
         prepare_fail(work, DOC_BLAME_CLUSTER, err->text);
-    else
-        describe(work);
+        return;
+    }
+    if (rename(work->src_fresh, work->src) && file_remove_tree(work->src_fresh, &ignored))
+        log_warn("tree_not_removed", "%s", ignored.text);
+    describe(work);
 }
 
 void prepare_first_half(struct prepare_work *work)
@@ -171,13 +179,17 @@ void prepare_first_half(struct prepare_work *work)
         prepare_fail(work, DOC_BLAME_CLUSTER, err.text);
         return;
     }
+    uint64_t random;
+    rand_system(&random, sizeof random);
+    free(work->src_fresh);
+    work->src_fresh = mem_printf("%s.%016" PRIx64, work->src, random);
     work->materialise =
         materialise_start(work->host->config.base,
                           &(struct materialise_spec){.bundle_path = work->bundle_path,
                                                      .bundle = work->bundle,
                                                      .overlay_path = work->overlay_path,
                                                      .overlay = work->overlay,
-                                                     .out_dir = work->src,
+                                                     .out_dir = work->src_fresh,
                                                      .program = work->host->program},
                           on_materialised, work, &err);
     if (!work->materialise)
@@ -267,6 +279,7 @@ void prepare_free(struct prepared *self_owned)
     free(work->overlay_path);
     free(work->unit);
     free(work->src);
+    free(work->src_fresh);
     free(work->pyc);
     free(work->pyc_fresh);
     free(work->message);

@@ -32,6 +32,7 @@ struct prepare_work {
     struct hash overlay;
     char *unit; /* DIR/<unit> */
     char *src;
+    char *src_fresh; /* being unpacked */
     char *pyc;
     char *pyc_fresh; /* being filled */
     struct materialise *materialise;
