@@ -344,7 +344,8 @@ def literal(node, names, depth=0):
     if isinstance(node, ast.Name):
         if node.id not in names:
             raise ValueError(node.id)
-        return literal(names[node.id], {}, depth + 1) if isinstance(names[node.id], ast.AST) else None
+        others = {key: value for key, value in names.items() if key != node.id}
+        return literal(names[node.id], others, depth + 1)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return literal(node.left, names, depth + 1) + literal(node.right, names, depth + 1)
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):

@@ -1,12 +1,9 @@
 #include "runner/env/env.h"
 
 #include "proto/base/clock.h"
-#include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "runner/env/env_inner.h"
-#include "runner/env/probe.h"
-#include "runner/jail/jail.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +11,8 @@
 /* Changes when what is built from the same request changes. */
 #define KEY_VERSION "1"
 
-extern char **environ;
-
-static char *dup_or_null(const char *text) { return text != NULL ? mem_strdup(text) : NULL; }
+/* How long a failure of the cluster's is remembered at most. */
+#define CLUSTER_MS 15000
 
 static void kick(struct env_store *self)
 {
@@ -68,7 +64,11 @@ static void on_built(void *arg, const struct build_result *result)
         entry->reason = result->reason;
         entry->message = mem_strdup(result->message);
         entry->log = mem_strdup(result->log);
-        entry->until_ms = clock_mono_ms() + self->config.failure_ms;
+        /* What is the cluster's may be over soon. */
+        uint64_t hold = result->blame == ENV_BLAME_CLUSTER && self->config.failure_ms > CLUSTER_MS
+                            ? CLUSTER_MS
+                            : self->config.failure_ms;
+        entry->until_ms = clock_mono_ms() + hold;
         log_info("env_failed", "key=%.12s reason=%s", entry->key, entry->reason);
     }
     start_queued(self);
@@ -162,7 +162,7 @@ static struct env_ticket *take_answered(struct env_store *self)
     return NULL;
 }
 
-static void on_kick(evutil_socket_t fd, short events, void *arg)
+void env_on_kick(evutil_socket_t fd, short events, void *arg)
 {
     struct env_store *self = arg;
     struct env_ticket *ticket;
@@ -302,149 +302,3 @@ void env_release(struct env_store *self, const struct env *env)
     env_entry_touch(entry);
     env_disk_evict(self);
 }
-
-/* ---- the store ---- */
-
-static void copy_config(struct env_config *to, const struct env_config *from)
-{
-    *to = *from;
-    to->dir = mem_strdup(from->dir);
-    to->self = dup_or_null(from->self);
-    to->runtime_dir = dup_or_null(from->runtime_dir);
-    to->pythons = NULL;
-    to->settings = NULL;
-    to->uv = NULL;
-    if (to->uid == 0)
-        to->uid = JAIL_UID_BASE;
-    if (to->build_wall_ms == 0)
-        to->build_wall_ms = 600000;
-    if (to->failure_ms == 0)
-        to->failure_ms = 300000;
-    if (to->cap_bytes == 0)
-        to->cap_bytes = (uint64_t)8 << 30;
-    if (to->builds_max == 0)
-        to->builds_max = 2;
-}
-
-/* Returns what a program says its version is, in one line, owned; NULL when it cannot be run. */
-static char *ask_version(const char *const *argv, struct err *err)
-{
-    static const char *const clean[] = {"LANG=C.UTF-8", "PATH=/usr/bin:/bin",
-                                        "PIP_DISABLE_PIP_VERSION_CHECK=1", NULL};
-    owned_buf text = BUF_INIT;
-    const struct probe probe = {.argv = argv, .envp = clean, .uid = (uid_t)-1};
-    if (probe_run(&probe, &text, err) != 0)
-        return NULL;
-    const char *line = buf_str(&text);
-    size_t len = strcspn(line, "\n");
-    const char *cut = strstr(line, " from "); /* pip says where it is */
-    const char *more = strstr(line, " (");
-    if (cut != NULL && (size_t)(cut - line) < len)
-        len = (size_t)(cut - line);
-    if (more != NULL && (size_t)(more - line) < len)
-        len = (size_t)(more - line);
-    return mem_strndup(line, len < 60 ? len : 60);
-}
-
-static int find_installer(struct env_store *self, const struct env_config *config, struct err *err)
-{
-    if (config->installer != ENV_INSTALLER_PIP) {
-        self->uv = file_find_program(config->uv != NULL ? config->uv : "uv", NULL);
-        const char *const argv[] = {self->uv, "--version", NULL};
-        self->installer = self->uv != NULL ? ask_version(argv, err) : NULL;
-        if (self->installer != NULL)
-            return 0;
-        free(steal_ptr(&self->uv));
-        if (config->installer == ENV_INSTALLER_UV)
-            return err_set(err, ERR_UNAVAILABLE, "uv cannot be run");
-    }
-    const char *const argv[] = {self->pythons[0].executable, "-I", "-m", "pip", "--version", NULL};
-    self->installer = ask_version(argv, err);
-    if (self->installer != NULL)
-        return 0;
-    return err_set(err, ERR_UNAVAILABLE,
-                   "neither uv nor pip for %s was found: install uv, or the "
-                   "package python3-pip",
-                   self->pythons[0].executable);
-}
-
-static int open_store(struct env_store *self, const struct env_config *config, struct err *err)
-{
-    bool is_jailed = config->runtime_dir != NULL;
-    self->pythons = python_probe_all(config->pythons, config->python_count, (uid_t)-1,
-                                     &self->python_count, &self->warning, err);
-    if (self->pythons == NULL)
-        return (int)err->code;
-    int rc = find_installer(self, config, err);
-    if (rc != 0)
-        return rc;
-    const char *const *settings =
-        config->settings != NULL ? config->settings : (const char *const *)environ;
-    env_settings_init(&self->settings, settings, self->uv != NULL);
-    rc = file_make_dirs(self->cache, 0755, err);
-    if (rc == 0 && is_jailed && geteuid() == 0 &&
-        chown(self->cache, self->config.uid, self->config.uid) != 0)
-        rc = err_set(err, ERR_IO, "chown %s: %m", self->cache);
-    return rc == 0 ? env_disk_scan(self, err) : rc;
-}
-
-struct env_store *env_store_new(struct event_base *base, const struct env_config *config,
-                                struct err *err)
-{
-    struct env_store *self = mem_new(sizeof *self);
-    struct err local = ERR_INIT;
-    self->base = base;
-    copy_config(&self->config, config);
-    self->cache = mem_printf("%s/cache", config->dir);
-    self->tmp = mem_printf("%s/tmp", config->dir);
-    self->kick = evtimer_new(base, on_kick, self);
-    if (open_store(self, config, err != NULL ? err : &local) == 0)
-        return self;
-    env_store_free(self);
-    return NULL;
-}
-
-void env_store_free(struct env_store *self_owned)
-{
-    struct env_store *self = self_owned;
-    while (self->tickets != NULL) {
-        struct env_ticket *ticket = self->tickets;
-        self->tickets = ticket->next;
-        free(ticket);
-    }
-    while (self->sweeps != NULL) {
-        struct sweep *sweep = self->sweeps;
-        self->sweeps = sweep->next;
-        child_drop(sweep->child);
-        free(sweep);
-    }
-    while (self->entry_count > 0) {
-        struct entry *entry = self->entries[self->entry_count - 1];
-        if (entry->build != NULL)
-            build_drop(entry->build);
-        env_entry_free(self, entry);
-    }
-    free(self->entries);
-    event_free(self->kick);
-    env_settings_fini(&self->settings);
-    python_free_all(self->pythons, self->python_count);
-    free((char *)self->config.dir);
-    free((char *)self->config.self);
-    free((char *)self->config.runtime_dir);
-    free(self->cache);
-    free(self->tmp);
-    free(self->uv);
-    free(self->installer);
-    free(self->warning);
-    free(self);
-}
-
-const struct python *env_store_pythons(const struct env_store *self, size_t *count)
-{
-    *count = self->python_count;
-    return self->pythons;
-}
-
-const char *env_store_installer(const struct env_store *self) { return self->installer; }
-
-const char *env_store_warning(const struct env_store *self) { return self->warning; }

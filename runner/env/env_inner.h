@@ -82,6 +82,9 @@ struct env_store {
     unsigned gone; /* numbers the folders that go away */
 };
 
+/* Calls back for every ticket that has its answer; the timer's callback. */
+void env_on_kick(evutil_socket_t fd, short events, void *arg);
+
 /* Reads what lies in the folder: finished environments become entries, all else goes away. */
 int env_disk_scan(struct env_store *self, struct err *err) ERR_CHECKED;
 

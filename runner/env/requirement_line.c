@@ -239,7 +239,7 @@ static bool is_source(const char *text)
         if (strncmp(text, starts[i], strlen(starts[i])) == 0)
             return true;
     }
-    size_t word = strcspn(text, " \t;@");
+    size_t word = strcspn(text, " ;@<>=!~([");
     for (size_t i = 0; i < countof(ends); i++) {
         size_t len = strlen(ends[i]);
         if (word > len && strncmp(text + word - len, ends[i], len) == 0)

@@ -36,7 +36,7 @@ GOOD = "from setuptools import setup\nsetup(name=%r, version=%r, py_modules=[%r]
 NOSY = """import glob, os
 for folder in glob.glob("/env/lib/python*/site-packages"):
     open(os.path.join(folder, "nosy.pth"), "w").write("import os\\n")
-for root in ("/cache",):
+for root in glob.glob("/cache"):
     open(os.path.join(root, "nosy"), "w").write("x")
 """
 
