@@ -6,16 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -64,12 +61,16 @@ CONFINE_EXPORT int confine_before_fork(void)
         own_pid_namespace = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (own_pid_namespace < 0) /* no /proc: newer kernels take a pidfd as well */
         own_pid_namespace = (int)syscall(SYS_pidfd_open, getpid(), 0);
-    if (own_pid_namespace < 0)
+    if (own_pid_namespace < 0 || confine_net_prepare() != 0)
         return -1;
     return unshare(CLONE_NEWPID);
 }
 
-CONFINE_EXPORT int confine_after_fork(void) { return setns(own_pid_namespace, CLONE_NEWPID); }
+CONFINE_EXPORT int confine_after_fork(void)
+{
+    confine_net_forked();
+    return setns(own_pid_namespace, CLONE_NEWPID);
+}
 
 static void put_text(const char *path, const char *text)
 {
@@ -89,40 +90,30 @@ static int join_cgroup(int fd, const struct confine_error *error)
     return failed;
 }
 
-static int raise_loopback(const struct confine_error *error)
-{
-    struct ifreq request = {.ifr_name = "lo"};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return confine_fail(error, "open a socket for lo", NULL);
-    int failed = ioctl(fd, SIOCGIFFLAGS, &request);
-    request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
-    failed = failed || ioctl(fd, SIOCSIFFLAGS, &request);
-    if (failed)
-        confine_fail(error, "raise lo", NULL);
-    close(fd);
-    return failed ? -1 : 0;
-}
-
 static int take_namespaces(const struct confine_spec *spec, const struct confine_error *error)
 {
-    int flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
-    if (!(spec->flags & CONFINE_KEEP_NET))
-        flags |= CLONE_NEWNET;
-    if (unshare(flags) != 0)
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) != 0)
         return confine_fail(error, "take namespaces", NULL);
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return confine_fail(error, "make the mounts private", NULL);
     if (spec->hostname[0] && sethostname(spec->hostname, strlen(spec->hostname)) != 0)
         return confine_fail(error, "set the host name", NULL);
-    return spec->flags & CONFINE_KEEP_NET ? 0 : raise_loopback(error);
+    if (!(spec->flags & CONFINE_KEEP_NET))
+        return confine_net_enter(error);
+    confine_net_forget();
+    return 0;
 }
 
 static int mount_proc(const struct confine_error *error)
 {
     unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-    if (mount("proc", "/proc", "proc", flags, NULL) == 0)
-        return 0;
+    if (mount("proc", "/proc", "proc", flags, NULL) == 0) {
+        /* What is tuned there belongs to networks, which the next job may be given. */
+        if (mount("/proc/sys", "/proc/sys", NULL, MS_BIND, NULL) == 0 &&
+            mount(NULL, "/proc/sys", NULL, flags | MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) == 0)
+            return 0;
+        return confine_fail(error, "protect", "/proc/sys");
+    }
     /* Refused where the machine's own is partly hidden. The template's must not be seen. */
     if (mount("tmpfs", "/proc", "tmpfs", flags | MS_RDONLY, "size=4k,mode=0555") == 0)
         return 0;

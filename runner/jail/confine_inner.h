@@ -21,6 +21,14 @@ int confine_fail(const struct confine_error *error, const char *what, const char
  */
 int confine_copy(int layer, int to, const struct confine_error *error);
 
+/* Networks (confine_net.c). In the server, before a fork: chooses one for the job; -1 when the
+ * server could not come back from making one. After it: lets go of the child's end. In init: enters
+ * one, with lo up, and forgets all others. */
+int confine_net_prepare(void);
+void confine_net_forked(void);
+int confine_net_enter(const struct confine_error *error);
+void confine_net_forget(void);
+
 /* Returns NULL, or what is wrong with the bytes; static. */
 const char *confine_check(const void *spec, size_t len);
 

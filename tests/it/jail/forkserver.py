@@ -1,7 +1,8 @@
 """A fork server as small as can be: takes jobs through confine's way and says how they ended.
 
 argv: the shared object, the spec's descriptor, layer descriptors.
-stdin: a JSON list of jobs, each {"code": ..., "bare": bool, "cgroup": fd}; all run at once.
+stdin: a JSON list of jobs, each {"code": ..., "bare": bool, "cgroup": fd}; all run at once, or one after
+the other where they are "alone".
 stdout: one JSON list of {"status": [kind, value], "out": text, "error": text, "ms": float}.
 """
 import ctypes
@@ -113,5 +114,7 @@ def bench(count):
 jobs = json.load(sys.stdin)
 if isinstance(jobs, dict):
     print(json.dumps(bench(jobs["bench"])))
+elif all(job.get("alone") for job in jobs):
+    print(json.dumps([finish(start(job)) for job in jobs]))
 else:
     print(json.dumps([finish(run) for run in [start(job) for job in jobs]]))

@@ -516,6 +516,27 @@ static void two_jobs_bind_the_same_port_and_reach_no_host(void **unused)
         assert_string_equal(json_in_str(json_array_get(results, i), "out", ""), "bound\nrefused\n");
 }
 
+/* A network may be one that another job had: nothing of that shows, and no port is kept by it. */
+static void a_network_is_handed_on_clean(void **unused)
+{
+    (void)unused;
+    need_tier_a();
+    const char *code = "import socket\\n"
+                       "s = socket.socket(); s.bind(('127.0.0.1', 8080)); s.listen()\\n"
+                       "c = socket.create_connection(('127.0.0.1', 8080)); d, _ = s.accept()\\n"
+                       "d.close(); c.close(); s.close()\\n"
+                       "try: open('/proc/sys/net/ipv4/ip_local_port_range', 'w'); print('OPEN')\\n"
+                       "except OSError: print('bound')\\n";
+    owned_buf jobs = BUF_INIT;
+    for (int i = 0; i < 8; i++)
+        buf_printf(&jobs, "%s{\"alone\": true, \"code\": \"%s\"}", i ? "," : "[", code);
+    buf_puts(&jobs, "]");
+    struct confine_spec confine = job_limits();
+    owned_json *results = jobs_run(jobs.data, &confine, NULL);
+    for (size_t i = 0; i < 8; i++)
+        assert_string_equal(json_in_str(json_array_get(results, i), "out", ""), "bound\n");
+}
+
 static void limits_of_disk_files_and_descriptors_hold(void **unused)
 {
     (void)unused;
@@ -774,6 +795,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_job_writes_where_it_may_only),
         cmocka_unit_test(the_next_job_finds_nothing_of_the_last),
         cmocka_unit_test(two_jobs_bind_the_same_port_and_reach_no_host),
+        cmocka_unit_test(a_network_is_handed_on_clean),
         cmocka_unit_test(limits_of_disk_files_and_descriptors_hold),
         cmocka_unit_test(a_project_that_does_not_fit_says_so),
         cmocka_unit_test(what_reaches_into_the_kernel_is_denied),
