@@ -74,10 +74,10 @@ struct confine_spec {
     char hostname[64];
 };
 
-/* In the server, around fork(): the next child is pid 1 of a new pid namespace, and a network is laid
- * ready for it (kept from an earlier job, where nothing is left in one); afterwards the server's
- * children are its neighbours again. confine_after_fork() is for the server only, also when fork()
- * failed. A server for which one of them fails is of no more use, and ends. */
+/* In the server, around fork(): the next child is pid 1 of a new pid namespace, and a network is
+ * laid ready for it (kept from an earlier job, where nothing is left in one); afterwards the
+ * server's children are its neighbours again. confine_after_fork() is for the server only, also
+ * when fork() failed. A server for which one of them fails is of no more use, and ends. */
 int confine_before_fork(void);
 int confine_after_fork(void);
 
