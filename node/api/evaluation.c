@@ -53,6 +53,12 @@ static void put_limit(struct json_out *out, const struct doc_limit *limit)
     json_out_close_object(out);
 }
 
+/* Nobody to blame is null here. */
+static const char *blame_name(enum doc_blame blame)
+{
+    return blame == DOC_BLAME_NONE ? NULL : doc_blame_name(blame);
+}
+
 static void put_module(struct json_out *out, const struct summary_module *module)
 {
     json_out_open_object(out);
@@ -67,7 +73,7 @@ static void put_module(struct json_out *out, const struct summary_module *module
     put_seconds(out, "time", module->ms);
     json_out_key_str(out, "status", summary_phase_name(module->phase));
     json_out_key_str(out, "outcome", doc_outcome_name(module->outcome));
-    json_out_key_str(out, "blame", doc_blame_name(module->blame));
+    json_out_key_str(out, "blame", blame_name(module->blame));
     json_out_key_str(out, "node", module->addr);
     json_out_key_uint(out, "attempts", module->attempts);
     json_out_key_bool(out, "cached", module->cached);
@@ -98,7 +104,7 @@ static void put_project(struct json_out *out, const struct summary_project *proj
     json_out_key_uint(out, "skipped", project->tally.skipped);
     json_out_key_str(out, "status", summary_phase_name(project->phase));
     json_out_key_str(out, "outcome", doc_outcome_name(project->outcome));
-    json_out_key_str(out, "blame", doc_blame_name(project->blame));
+    json_out_key_str(out, "blame", blame_name(project->blame));
     json_out_key_str(out, "message", project->message);
     json_out_close_object(out);
 }
