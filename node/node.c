@@ -21,6 +21,7 @@
 
 #define EXIT_USAGE     4
 #define EXIT_TRY_AGAIN 75
+#define HELP_WIDTH     100
 
 #define UPLOADS_MAX         8
 #define BACKLOG_MODULES_MAX 10000
@@ -440,6 +441,9 @@ int node_main(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (help) {
+        owned_buf text = BUF_INIT;
+        opt_help(&node_option_table, HELP_WIDTH, &text);
+        fputs(buf_str(&text), stdout);
         free(self);
         return 0;
     }
