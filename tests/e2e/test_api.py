@@ -63,8 +63,8 @@ def test_wait_ends_in_time(node):
     started = time.monotonic()
     answer = node.post_zip(slow, query="?wait=1")
     assert 0.9 < time.monotonic() - started < 4
-    assert answer.status == 202
-    assert node.evaluation(answer.json()["id"])["status"] != "done"
+    assert answer.status in (200, 202), answer
+    assert answer.json()["status"] != "done"
     node.request("DELETE", f"/evaluation/{answer.json()['id']}")
 
 

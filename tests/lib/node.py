@@ -81,7 +81,9 @@ class Node:
         """Starts the node on its data folder and returns when it is ready."""
         if not os.access(self.program, os.X_OK):
             raise NodeFailed(f"{self.program} is missing: ./boot.sh build")
-        argv = [self.program, "node", "--listen", "127.0.0.1:0", "--data", self.data]
+        # A node that comes back has its old address, as one with a port of its own would.
+        listen = self.address or "127.0.0.1:0"
+        argv = [self.program, "node", "--listen", listen, "--data", self.data]
         begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(argv + self.options + list(more), stdout=log, stderr=log,
