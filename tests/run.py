@@ -214,10 +214,11 @@ def ensure_venv():
 def pytest_environment(options):
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("PYTEST_", "PYTHON"))}
-    # Tests of other parts know the program by the second name.
-    program = os.path.join(options.release, "testmesh")
-    kept.update(TESTMESH_BIN=program, TESTMESH_PROGRAM=program, PYTHONDONTWRITEBYTECODE="1",
-                TESTMESH_BUILD_DEBUG=options.debug)
+    # Some tests know the program and the folder of the test programs by other names.
+    program = os.path.abspath(os.path.join(options.release, "testmesh"))
+    kept.update(TESTMESH_BIN=program, TESTMESH_PROGRAM=program, PYTHONDONTWRITEBYTECODE="1")
+    for name in ("TESTMESH_BUILD_DEBUG", "TESTMESH_BUILD_DIR", "TESTMESH_BUILD"):
+        kept[name] = os.path.abspath(options.debug)
     # Tests give a node no variable of ours; it finds uv as a user's node would, on PATH.
     if os.environ.get("TESTMESH_UV"):
         kept["PATH"] = os.path.dirname(os.environ["TESTMESH_UV"]) + ":" + kept.get("PATH", "")
@@ -234,7 +235,11 @@ def read_junit(path, result):
         if bad:
             result.fail(test, "\n".join((part.text or part.get("message") or "") for part in bad))
         elif skipped is not None:
-            result.skip(test, skipped.get("message") or "")
+            reason = skipped.get("message") or ""
+            if reason == "collection skipped":  # a whole file; its reason stands in the text
+                found = re.search(r"Skipped: (.*?)['\"]\)\s*$", skipped.text or "", re.S)
+                reason = found.group(1) if found else reason
+            result.skip(test, reason)
         else:
             result.passed += 1
 
