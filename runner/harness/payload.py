@@ -22,6 +22,7 @@ def run(job, fds, root, parts):
 
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         stream.send(records.INTERNAL, records.cut(text, records.LONGREPR_MAX))
+        os.write(2, text.encode("utf-8", "backslashreplace"))
     for output in (sys.stdout, sys.stderr):
         try:
             output.flush()

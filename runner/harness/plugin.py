@@ -74,6 +74,9 @@ class Recorder:
         self.stream = stream
         self.ids = _Ids(root)
         self.module = module
+        self.path = os.path.join(root, module)
+        self.is_old_package = (os.path.basename(module) == "__init__.py"
+                               and int(pytest.__version__.split(".")[0]) < 8)
         self.seen = []         # items as collected, in order
         self.counted = False   # collection is over, indexes stand
         self.deselected = set()
@@ -82,7 +85,8 @@ class Recorder:
         self.current = {}      # nodeid -> [position in indexes, torn down]
         self.index_count = 0
         self.reported = set()
-        self.raised = {}       # (nodeid, when) -> it raised, and neither skipped nor xfailed
+        self.raised = {}       # (nodeid, when) -> the report was made of an exception
+        self.inner = {}        # nodeid -> its call raised, whatever hooks further out made of it
         self.harmless = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception,
                          unittest.SkipTest)
 
@@ -102,6 +106,12 @@ class Recorder:
         self.ids.configure(session.config)
 
     # Collection
+
+    def pytest_ignore_collect(self, collection_path):
+        """Before version 8 the __init__.py of a package stands for the whole package."""
+        if not self.is_old_package or collection_path.is_dir():
+            return None
+        return True if str(collection_path) != self.path else None
 
     def pytest_itemcollected(self, item):
         self.seen.append(item)
@@ -158,26 +168,24 @@ class Recorder:
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_pyfunc_call(self, pyfuncitem):
         result = yield
-        self._saw(pyfuncitem, "call", result.excinfo)
+        self.inner[pyfuncitem.nodeid] = self._is_harmful(result.excinfo)
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_runtest_call(self, item):
-        self.raised.pop((item.nodeid, "call"), None)
+        self.inner.pop(item.nodeid, None)
         result = yield
         if result.excinfo:
-            self._saw(item, "call", result.excinfo)
+            self.inner[item.nodeid] = self._is_harmful(result.excinfo)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item, call):
-        if call.when != "call":
-            self.raised.pop((item.nodeid, call.when), None)
         yield
-        if call.excinfo is not None:
-            self._saw(item, call.when, (call.excinfo.type, call.excinfo.value))
+        excinfo = call.excinfo and (call.excinfo.type, call.excinfo.value)
+        self.raised[item.nodeid, call.when] = self._is_harmful(excinfo)
 
-    def _saw(self, item, when, excinfo):
-        raised = bool(excinfo) and not issubclass(excinfo[0], self.harmless)
-        self.raised[item.nodeid, when] = raised
+    def _is_harmful(self, excinfo):
+        """An exception that neither skips nor xfails."""
+        return bool(excinfo) and not issubclass(excinfo[0], self.harmless)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
@@ -209,7 +217,11 @@ class Recorder:
             return None, 0
         if xfail:
             return r.XPASSED, 0
-        raised = when != r.SUBTEST and self.raised.get((report.nodeid, report.when))
+        raised = self.raised.get((report.nodeid, report.when))
+        if when == r.CALL:
+            raised = raised or self.inner.get(report.nodeid)
+        if when == r.SUBTEST:
+            raised = False
         return r.PASSED, r.RAISED if raised else 0
 
     def _index(self, nodeid, when):

@@ -64,12 +64,11 @@ static void strike(struct job_end *end, enum job_limit limit, uint64_t used, uin
 /* Limits that the kernel keeps show in how the payload ended. */
 static void add_kernel_limits(const struct job *self, struct job_end *end)
 {
-    uint64_t peak = cgroup_memory_peak(&self->slot->cgroup);
+    uint64_t peak = self->has_cgroup ? cgroup_memory_peak(&self->slot->cgroup) : 0;
     int number = WIFSIGNALED(self->wait_status) ? WTERMSIG(self->wait_status) : 0;
     if (self->verdict.ended)
         return;
-    if (number != SIGXCPU && self->slot->cgroup.kind != CGROUP_NONE &&
-        cgroup_oom_kills(&self->slot->cgroup) > 0) {
+    if (number != SIGXCPU && self->has_cgroup && cgroup_oom_kills(&self->slot->cgroup) > 0) {
         strike(end, JOB_LIMIT_MEMORY, peak, self->limits.memory_bytes);
         end->lost = false;
     } else if (number == SIGXCPU) {
@@ -448,8 +447,7 @@ void job_tick(struct job *self, uint64_t now_ms, uint64_t cpu_ms, uint64_t rss_b
         self->cpu_us = cpu_ms * 1000;
     if (self->limits.cpu_ms && cpu_ms > self->limits.cpu_ms)
         strike_limit(self, SUPERVISE_LIMIT_CPU, cpu_ms, self->limits.cpu_ms);
-    bool counted = self->slot->cgroup.kind != CGROUP_NONE;
-    if (!counted && self->limits.memory_bytes && rss_bytes > self->limits.memory_bytes)
+    if (!self->has_cgroup && self->limits.memory_bytes && rss_bytes > self->limits.memory_bytes)
         strike_limit(self, SUPERVISE_LIMIT_MEMORY, rss_bytes, self->limits.memory_bytes);
     if (now_ms >= supervise_deadline(&self->supervise))
         note(self, SUPERVISE_TICK, 0);

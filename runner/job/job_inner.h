@@ -45,6 +45,7 @@ struct job {
     char *output_dir; /* owned; NULL for none */
     struct job_limits limits;
     struct slot *slot;
+    bool has_cgroup;                    /* the slot's group counts this job's memory */
     struct job_environment environment; /* owned */
 
     struct server *server; /* borrowed; NULL before it has one and after it lost it */

@@ -79,10 +79,9 @@ static int open_folders(struct job *self, const struct job_spec *spec, struct er
     return open_folder(self, spec->output_dir, err);
 }
 
-static int take_cgroup(struct job *self, bool *has, struct err *err)
+static int take_cgroup(struct job *self, struct err *err)
 {
     struct err unused = ERR_INIT;
-    *has = false;
     if (self->slot->cgroup.kind == CGROUP_NONE ||
         cgroup_begin(&self->slot->cgroup, self->limits.memory_bytes, &unused) != 0)
         return 0;
@@ -90,7 +89,7 @@ static int take_cgroup(struct job *self, bool *has, struct err *err)
     if (fd < 0)
         return err_set(err, ERR_IO, "dup: %m");
     keep_theirs(self, fd);
-    *has = true;
+    self->has_cgroup = true;
     return 0;
 }
 
@@ -147,7 +146,6 @@ static void prepare_machines(struct job *self, const struct job_spec *spec)
 
 int job_prepare(struct job *self, const struct job_spec *spec, struct err *err)
 {
-    bool has_cgroup = false;
     bool in_jail = self->engine->config.isolation == ENGINE_JAILED;
     owned_buf sandbox = BUF_INIT;
     int code = check_spec(spec, err);
@@ -158,10 +156,9 @@ int job_prepare(struct job *self, const struct job_spec *spec, struct err *err)
     environment_copy(&self->environment, &spec->environment);
     prepare_machines(self, spec);
     if ((code = open_record_socket(self, err)) != 0 || (code = open_pipes(self, err)) != 0 ||
-        (code = open_folders(self, spec, err)) != 0 ||
-        (code = take_cgroup(self, &has_cgroup, err)) != 0)
+        (code = open_folders(self, spec, err)) != 0 || (code = take_cgroup(self, err)) != 0)
         return code;
-    if (in_jail && (code = build_sandbox(spec, has_cgroup, &sandbox, err)) != 0)
+    if (in_jail && (code = build_sandbox(spec, self->has_cgroup, &sandbox, err)) != 0)
         return code;
     const char *temp = self->engine->config.temp_dir;
     struct wire_job job = {
@@ -169,7 +166,7 @@ int job_prepare(struct job *self, const struct job_spec *spec, struct err *err)
         .spec = spec,
         .confine = &sandbox,
         .temp_dir = in_jail ? NULL : temp,
-        .has_cgroup = has_cgroup,
+        .has_cgroup = self->has_cgroup,
     };
     wire_encode_job(&job, &self->descriptor);
     return 0;

@@ -461,6 +461,23 @@ def test_cancelling_ends_it_soon(runner):
     assert result["wall_ms"] < 10000
 
 
+def test_a_server_that_dies_costs_its_jobs_and_no_others(runner):
+    if runner.jailed:
+        pytest.skip("a jailed job sees no server")
+    runner.write("test_a.py", """
+        import os, signal, time
+        def parent(pid): return int(open("/proc/%d/stat" % pid).read().split()[3])
+        def test():
+            os.kill(parent(os.getppid()), signal.SIGKILL)
+            time.sleep(60)
+    """)
+    runner.write("test_b.py", "def test(): pass")
+    first, second = runner.run("--module", "test_a.py", "--module", "test_b.py")
+    assert (first["outcome"], first["blame"]) == ("lost", "cluster")
+    assert first["wall_ms"] < 10000
+    assert second["outcome"] == "passed"
+
+
 def test_several_at_once(runner):
     for i in range(6):
         runner.write("test_%d.py" % i, "import time\ndef test(): time.sleep(0.3)")
@@ -650,10 +667,19 @@ def reference(env, tree, module, tmp):
     return json.loads(out.read_text())
 
 
+def test_the_init_file_of_a_package_is_no_package(runner):
+    runner.write("pytest.ini", "[pytest]\naddopts = --doctest-modules\n")
+    runner.write("tests/__init__.py", '''"""\n>>> 1\n1\n"""\n''')
+    runner.write("tests/test_a.py", "def test(): pass")
+    runner.write("tests/test_b.py", "import nothing_like_that")
+    assert counts(runner.run("--module", "tests/__init__.py")[0]) == {"passed": 1}
+
+
 def test_a_mixed_suite_equals_pytest(runner, env, tmp_path):
     shutil.copytree(HERE / "suite", runner.tree, dirs_exist_ok=True)
     modules = sorted(runner.run("--kind", "discover")[0]["modules"])
     assert len(modules) >= 4
+    modules = [module for module in modules if not module.endswith("__init__.py")]
     options = [part for module in modules for part in ("--module", module)]
     for result in runner.run(*options):
         expected = reference(env, runner.tree, result["module"], tmp_path)
