@@ -166,6 +166,8 @@ static int open_envs(struct node *self, struct err *err)
                                 .uv = self->options.uv,
                                 .self = self->program,
                                 .runtime_dir = self->is_sandboxed ? self->runtime_dir : NULL,
+                                /* Not a slot's: what builds must not reach what runs. */
+                                .uid = (uid_t)self->options.uid_base - 1,
                                 .build_wall_ms = (uint32_t)self->options.env_timeout_ms,
                                 .cap_bytes = self->options.envs_max_bytes};
     self->envs = env_store_new(self->base, &config, err);

@@ -128,6 +128,16 @@ static void put_page(struct api *self, struct page *page, const struct summary *
     }
 }
 
+static bool is_test_outcome(const char *text)
+{
+    static const char *const outcomes[] = {"passed",  "failed",  "error",
+                                           "skipped", "xfailed", "xpassed"};
+    for (size_t i = 0; i < countof(outcomes); i++)
+        if (strcmp(text, outcomes[i]) == 0)
+            return true;
+    return false;
+}
+
 static int read_page(const struct http_exchange *x, struct page *page, struct err *err)
 {
     int64_t limit;
@@ -141,6 +151,9 @@ static int read_page(const struct http_exchange *x, struct page *page, struct er
     page->project = http_query(x, "project");
     page->module = http_query(x, "module");
     page->outcome = http_query(x, "outcome");
+    if (page->outcome && !is_test_outcome(page->outcome))
+        return err_refuse(err, ERR_INVALID, "bad-query", "outcome: \"%.40s\" is not one of a test",
+                          page->outcome);
     const char *cursor = http_query(x, "cursor");
     if (cursor && (sscanf(cursor, "%" SCNu64 "-%" SCNu64 "%n", &page->from_module, &page->from_line,
                           &used) != 2 ||
