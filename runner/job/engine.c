@@ -8,6 +8,7 @@
 #include "runner/job/environment.h"
 #include "runner/job/job_inner.h"
 
+#include <event2/event.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -17,11 +17,11 @@
 #include "proto/base/err.h"
 #include "runner/job/verdict.h"
 
-#include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct event_base;
 struct engine;
 struct job;
 

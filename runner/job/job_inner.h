@@ -98,6 +98,9 @@ void job_exited(struct job *self, const struct wire_answer *answer);
 /* Our own machinery failed it. */
 void job_lose(struct job *self, const char *why);
 
+/* Judges, and calls `done`. */
+void job_tell(struct job *self);
+
 /* Ends its processes at once, without waiting. */
 void job_kill(struct job *self);
 

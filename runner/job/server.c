@@ -8,6 +8,7 @@
 #include "runner/job/environment.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -94,7 +95,7 @@ static ssize_t receive(int control, void *bytes, size_t size, int *fd)
             continue;
         size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (size_t i = 0; i < count; i++) {
-            owned_fd int extra = *fd;
+            mem_close_at(fd); /* one is all that is due */
             memcpy(fd, CMSG_DATA(at) + i * sizeof(int), sizeof(int));
         }
     }

@@ -11,6 +11,7 @@
 #include "runner/jail/jail.h"
 #include "runner/job/engine.h"
 
+#include <event2/event.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
