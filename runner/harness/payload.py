@@ -64,6 +64,8 @@ def pose_as_pytest(root, arguments):
     src = os.path.join(root, "src")
     if has_src_layout(src):
         sys.path.insert(1, src)
+        # Programs that the tests start find the project too, as if it were installed.
+        os.environ["PYTHONPATH"] = src
 
 
 def has_src_layout(src):

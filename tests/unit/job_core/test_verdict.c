@@ -165,7 +165,7 @@ static void the_worst_phase_is_the_outcome(void **unused)
 {
     (void)unused;
     given_a_job(JOB_RUN);
-    collected(4);
+    collected(5);
     phase(0, RECORD_SETUP, RECORD_FAILED);
     phase(0, RECORD_TEARDOWN, RECORD_PASSED);
     phase(1, RECORD_SETUP, RECORD_PASSED);
@@ -177,12 +177,18 @@ static void the_worst_phase_is_the_outcome(void **unused)
     phase(2, RECORD_TEARDOWN, RECORD_PASSED);
     phase(3, RECORD_SETUP, RECORD_XFAILED);
     phase(3, RECORD_TEARDOWN, RECORD_PASSED);
+    phase(4, RECORD_SETUP, RECORD_PASSED);
+    phase(4, RECORD_SUBTEST, RECORD_SKIPPED); /* which changes nothing about its test */
+    phase(4, RECORD_CALL, RECORD_PASSED);
+    phase(4, RECORD_TEARDOWN, RECORD_PASSED);
     ended(1);
     judged();
     came_to("error");
     assert_int_equal(result.counts.errors, 2);
     assert_int_equal(result.counts.failed, 1);
     assert_int_equal(result.counts.xfailed, 1);
+    assert_int_equal(result.counts.passed, 1);
+    assert_int_equal(result.counts.skipped, 0);
 }
 
 static void a_test_without_its_call_is_an_error(void **unused)
