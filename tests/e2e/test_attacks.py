@@ -17,8 +17,8 @@ ATTACKS = os.path.join(ROOT, "tests", "attacks")
 NAMES = sorted(name for name in os.listdir(ATTACKS)
                if os.path.exists(os.path.join(ATTACKS, name, "expect.json")))
 MODULE = "test_attack.py"
-WALL_MS = 30000
-MEMORY_BYTES = 256 << 20
+WALL_MS = 60000
+MEMORY_BYTES = 1 << 30
 LEFT_S = 1
 
 
