@@ -5,6 +5,8 @@
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,9 +47,11 @@ void network_stats(struct http_exchange *x, void *arg)
     owned_buf text = BUF_INIT;
     struct json_out out;
     const struct totals_node *here = NULL;
+    char name[TOTALS_NODE_NAME];
+    (void)snprintf(name, sizeof name, "%016" PRIx64, store_identity(self->config.store)->nid_short);
     store_totals(self->config.store, &totals);
     for (size_t i = 0; i < totals.node_count; i++)
-        if (strcmp(totals.nodes[i].address, self->config.address) == 0)
+        if (strcmp(totals.nodes[i].name, name) == 0)
             here = &totals.nodes[i];
     begin(&out, &text);
     json_out_key(&out, "all");

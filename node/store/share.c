@@ -3,6 +3,8 @@
 #include "node/store/summary.h"
 #include "proto/base/mem.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static int by_text(const void *a, const void *b)
@@ -25,11 +27,11 @@ static size_t keep_different(char **texts, size_t count)
     return kept;
 }
 
-static struct share_node *node_of(struct share *self, const char *address)
+static struct share_node *node_of(struct share *self, const char *name)
 {
     size_t low = 0;
     for (; low < self->node_count; low++) {
-        int order = strcmp(self->nodes[low].address, address);
+        int order = strcmp(self->nodes[low].name, name);
         if (order == 0)
             return &self->nodes[low];
         if (order > 0)
@@ -39,7 +41,7 @@ static struct share_node *node_of(struct share *self, const char *address)
     memmove(&self->nodes[low + 1], &self->nodes[low],
             (self->node_count - low) * sizeof *self->nodes);
     self->node_count++;
-    self->nodes[low] = (struct share_node){.address = mem_strdup(address)};
+    self->nodes[low] = (struct share_node){.name = mem_strdup(name)};
     return &self->nodes[low];
 }
 
@@ -52,13 +54,23 @@ static void add_identity(struct share_node *node, const char *identity)
     node->projects[node->project_count++] = mem_strdup(identity);
 }
 
+/* Sixteen hex digits, "" for nobody. */
+static const char *name_of(uint64_t node, char out[TOTALS_NODE_NAME])
+{
+    out[0] = '\0';
+    if (node)
+        (void)snprintf(out, TOTALS_NODE_NAME, "%016" PRIx64, node);
+    return out;
+}
+
 static void add_module(struct share *self, const struct summary_module *module,
                        const char *identity)
 {
     if (module->phase != SUMMARY_FINISHED || module->outcome == DOC_CANCELLED ||
         module->blame == DOC_BLAME_CLUSTER)
         return;
-    struct share_node *node = node_of(self, module->addr ? module->addr : "");
+    char name[TOTALS_NODE_NAME];
+    struct share_node *node = node_of(self, name_of(module->node, name));
     node->passed += summary_good(&module->tally);
     node->failed += summary_bad(&module->tally);
     node->modules++;
@@ -93,7 +105,7 @@ static void free_texts(char **texts, size_t count)
 void share_fini(struct share *self)
 {
     for (size_t i = 0; i < self->node_count; i++) {
-        free(self->nodes[i].address);
+        free(self->nodes[i].name);
         free_texts(self->nodes[i].projects, self->nodes[i].project_count);
     }
     free(self->nodes);
@@ -119,7 +131,7 @@ void share_encode(const struct share *share, struct json_out *json)
     for (size_t i = 0; i < share->node_count; i++) {
         const struct share_node *node = &share->nodes[i];
         json_out_open_object(json);
-        json_out_key_str(json, "address", node->address);
+        json_out_key_str(json, "node", node->name);
         json_out_key_uint(json, "passed", node->passed);
         json_out_key_uint(json, "failed", node->failed);
         json_out_key_uint(json, "modules", node->modules);
@@ -160,7 +172,7 @@ int share_decode(const json_t *object, struct share *out, struct err *err)
     out->projects = take_texts(object, &out->project_count);
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         const json_t *from = json_array_get(nodes, i);
-        struct share_node *node = node_of(out, json_in_str(from, "address", ""));
+        struct share_node *node = node_of(out, json_in_str(from, "node", ""));
         node->passed += take_count(from, "passed");
         node->failed += take_count(from, "failed");
         node->modules += take_count(from, "modules");

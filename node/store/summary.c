@@ -112,6 +112,7 @@ static void module_from_rec(struct summary_module *self, const struct doc_rec *r
     self->rec = rec;
     self->tally = widened(&rec->tally);
     self->ms = rec->ms;
+    self->node = rec->node;
     self->addr = rec->addr;
     self->attempts = rec->n;
     self->cached = rec->cached;
@@ -140,6 +141,7 @@ static void fill_module(struct summary_module *self, const struct doc *doc,
     if (rec) {
         module_from_rec(self, rec);
     } else if (plan->setup.outcome != DOC_NO_OUTCOME) {
+        self->node = plan->ballot.owner; /* who planned it tried to set it up */
         self->addr = plan->setup.addr;
         finish_module(self, plan->setup.outcome, plan->setup.blame);
     } else if (doc->seal) {

@@ -82,6 +82,7 @@ struct summary_module {
     struct summary_tally tally; /* while it runs: so far, and not yet in the sums */
     struct summary_marks marks;
     uint64_t ms;
+    uint64_t node;    /* id_node_short() of who executed it; 0 for nobody */
     const char *addr; /* NULL until somebody runs it */
     uint32_t attempts;
     bool cached;

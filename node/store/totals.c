@@ -51,13 +51,13 @@ void totals_begin(struct totals *self)
     *self = (struct totals){.build = mem_new(sizeof(struct totals_build))};
 }
 
-static size_t place_of(const struct totals *self, const char *address, bool *found)
+static size_t place_of(const struct totals *self, const char *name, bool *found)
 {
     size_t low = 0, high = self->node_count;
     *found = false;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        int order = strcmp(self->nodes[mid].address, address);
+        int order = strcmp(self->nodes[mid].name, name);
         if (order == 0) {
             *found = true;
             return mid;
@@ -70,11 +70,11 @@ static size_t place_of(const struct totals *self, const char *address, bool *fou
     return low;
 }
 
-static size_t node_of(struct totals *self, const char *address)
+static size_t node_of(struct totals *self, const char *name)
 {
     struct totals_build *build = self->build;
     bool found;
-    size_t at = place_of(self, address, &found);
+    size_t at = place_of(self, name, &found);
     if (found)
         return at;
     size_t after = self->node_count - at, count = self->node_count + 1;
@@ -82,7 +82,7 @@ static size_t node_of(struct totals *self, const char *address)
     build->nodes = mem_resize(build->nodes, count, sizeof *build->nodes);
     memmove(&self->nodes[at + 1], &self->nodes[at], after * sizeof *self->nodes);
     memmove(&build->nodes[at + 1], &build->nodes[at], after * sizeof *build->nodes);
-    self->nodes[at] = (struct totals_node){.address = mem_strdup(address)};
+    self->nodes[at] = (struct totals_node){.name = mem_strdup(name)};
     build->nodes[at] = (struct build_node){0};
     self->node_count = count;
     return at;
@@ -92,9 +92,9 @@ static void add_node(struct totals *self, uint64_t id, const struct share_node *
 {
     self->passed += share->passed;
     self->failed += share->failed;
-    if (!share->address[0])
+    if (!share->name[0])
         return;
-    size_t at = node_of(self, share->address);
+    size_t at = node_of(self, share->name);
     struct totals_node *node = &self->nodes[at];
     struct build_node *build = &self->build->nodes[at];
     node->passed += share->passed;
@@ -139,7 +139,7 @@ void totals_fini(struct totals *self)
     if (self->build)
         totals_end(self);
     for (size_t i = 0; i < self->node_count; i++) {
-        free(self->nodes[i].address);
+        free(self->nodes[i].name);
         free(self->nodes[i].evaluations);
     }
     free(self->nodes);

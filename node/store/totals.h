@@ -1,6 +1,6 @@
 /* totals: what /stats says, summed from documents, so that there are no counters to drift.
  *
- * A share is what one evaluation adds: for each executing node's address its tests, modules and
+ * A share is what one evaluation adds: for each executing node its tests, modules and
  * projects. Shares of sealed evaluations are kept beside their summaries; the sum is made when
  * somebody asks. */
 #ifndef NODE_STORE_TOTALS_H
@@ -9,8 +9,10 @@
 #include "node/store/doc.h"
 #include "proto/base/json.h"
 
+#define TOTALS_NODE_NAME 17
+
 struct share_node {
-    char *address; /* "" for what no node executed (a project that could not be set up anywhere) */
+    char *name;      /* id_node_short() in hex: addresses change, nodes stay; "" for nobody */
     uint64_t passed; /* with xpassed */
     uint64_t failed; /* with errors */
     uint64_t modules;
@@ -19,7 +21,7 @@ struct share_node {
 };
 
 struct share {
-    struct share_node *nodes; /* sorted by address */
+    struct share_node *nodes; /* sorted by name */
     size_t node_count;
     char **projects; /* identities of the whole evaluation, sorted, each once */
     size_t project_count;
@@ -33,7 +35,7 @@ void share_encode(const struct share *share, struct json_out *out);
 int share_decode(const json_t *object, struct share *out, struct err *err) ERR_CHECKED;
 
 struct totals_node {
-    char *address;
+    char *name; /* as in struct share_node */
     uint64_t passed, failed, modules;
     uint64_t projects;     /* different ones */
     uint64_t *evaluations; /* ids, ascending */
@@ -44,7 +46,7 @@ struct totals {
     uint64_t passed, failed;
     uint64_t projects; /* different ones */
     uint64_t evaluations;
-    struct totals_node *nodes; /* sorted by address; also of nodes that are gone; never "" */
+    struct totals_node *nodes; /* sorted by name; also of nodes that are gone; never "" */
     size_t node_count;
     struct totals_build *build; /* private */
 };

@@ -346,7 +346,7 @@ static void totals_count_each_test_and_each_project_once(void **unused)
         submitted(3);
         planned(0, 2);
         planned(1, 1);
-        not_set_up(2, 1, DOC_BLAME_PROJECT); /* no node's, but one error of the whole */
+        not_set_up(2, 1, DOC_BLAME_PROJECT); /* its planner's, and one error of the whole */
         ended(0, 0, DOC_PASSED, (struct doc_tally){.passed = 10, .xpassed = 1});
         ended(0, 1, DOC_FAILED, (struct doc_tally){.failed = 1, .errors = 1});
         ended(1, 0, DOC_PASSED, (struct doc_tally){.passed = 4, .skipped = 2});
@@ -369,11 +369,11 @@ static void totals_count_each_test_and_each_project_once(void **unused)
     assert_int_equal(totals.projects, 3);
     assert_int_equal(totals.evaluations, 2);
     assert_int_equal(totals.node_count, 1);
-    assert_string_equal(totals.nodes[0].address, "h:1");
+    assert_string_equal(totals.nodes[0].name, "0000000000000001");
     assert_int_equal(totals.nodes[0].passed, 30);
-    assert_int_equal(totals.nodes[0].failed, 4);
-    assert_int_equal(totals.nodes[0].modules, 6);
-    assert_int_equal(totals.nodes[0].projects, 2);
+    assert_int_equal(totals.nodes[0].failed, 6);
+    assert_int_equal(totals.nodes[0].modules, 8);
+    assert_int_equal(totals.nodes[0].projects, 3);
     assert_int_equal(totals.nodes[0].evaluations[0], 12);
     assert_int_equal(totals.nodes[0].evaluations[1], 77);
     share_fini(&shares[0]);
