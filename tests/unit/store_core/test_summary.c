@@ -63,6 +63,7 @@ static void ended(uint32_t p, uint32_t m, enum doc_outcome outcome, struct doc_t
                           .m = m,
                           .ballot = {1, 1},
                           .n = 1,
+                          .node = 1,
                           .addr = "h:1",
                           .real = true,
                           .outcome = outcome,
