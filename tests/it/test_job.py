@@ -246,6 +246,7 @@ def test_a_suite_sees_what_python_m_pytest_shows(runner):
         def test_executable(): assert subprocess.call([sys.executable, "-c", "import _pytest"]) == 0
         def test_environment():
             allowed = {"PATH", "HOME", "TMPDIR", "LANG", "USER", "LOGNAME", "LC_CTYPE"}
+            assert os.environ.pop("PYTHONPATH") == os.getcwd() + "/src"  # this is a src layout
             assert {name for name in os.environ if not name.startswith("PYTEST_")} <= allowed
         def test_home(): open(os.path.expanduser("~/file"), "w").close()
         def test_descriptors():
