@@ -35,6 +35,7 @@ PYTEST_FULL_S = 6 * 3600
 FUZZ_S = 5
 FUZZ_FULL_S = 60
 FUZZ_MEMORY_MB = 2048
+FUZZ_SHOWN = 4000  # the end says it all; before it stand thousands of lines of progress
 SHOWN = 20000  # characters of a failing program's output; all of it is in its log
 
 
@@ -155,7 +156,7 @@ def run_fuzzer(path, seconds):
     if code == 0:
         result.passed += 1
     else:
-        result.fail(name, f"ended with {code}\n" + cut(output))
+        result.fail(name, f"ended with {code}\n" + output[-FUZZ_SHOWN:])
     return result
 
 
@@ -325,8 +326,9 @@ def parse(argv):
     parser.add_argument("--release", default=os.path.join(BUILD, "release"), metavar="FOLDER")
     parser.add_argument("--fuzz", default=os.path.join(BUILD, "fuzz"), metavar="FOLDER")
     options = parser.parse_args(argv)
-    options.wants = lambda suite, name: (not options.only or suite in options.only or
-                                         any(word in name for word in options.only))
+    suites = [name for name, _ in SUITES]
+    options.wants = lambda suite, name: (not options.only or suite in options.only or any(
+        word in name for word in options.only if word not in suites))
     return options
 
 
