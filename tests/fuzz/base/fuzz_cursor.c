@@ -38,7 +38,7 @@ static void compare_text(struct cursor *in, const char *data, size_t len, bool b
 {
     struct cursor_text text;
     expect(binary ? cursor_bin(in, len, &text) : cursor_str(in, len, &text));
-    expect(text.len == len && memcmp(text.data, data, len) == 0);
+    expect(text.len == len && (len == 0 || memcmp(text.data, data, len) == 0));
 }
 
 static void compare_real(struct cursor *in, double value)
