@@ -28,7 +28,6 @@ struct node_options {
     int64_t slots;          /* 0: automatic */
     struct opt_list python; /* interpreters to offer; empty: python3 on PATH */
     char *uv;               /* NULL: found on PATH, or absent */
-    char *bwrap;            /* NULL: found on PATH */
     bool fork_server;
     uint64_t drain_timeout_ms;
 
@@ -53,7 +52,6 @@ struct node_options {
     uint64_t archive_bytes;           /* unpacked, all entries together */
     uint64_t archive_file_size_bytes; /* unpacked, one entry */
     int64_t archive_depth;            /* folders in a path */
-    int64_t archive_projects;
 
     /* environments */
     uint64_t env_timeout_ms;
