@@ -28,8 +28,8 @@ static const struct {
     [-ERR_INTERNAL] = {"internal", 500},
 };
 
-static int fill(struct err *err, enum err_code code, const char *reason, const char *fmt,
-                va_list ap)
+__attribute__((format(printf, 4, 0))) static int
+fill(struct err *err, enum err_code code, const char *reason, const char *fmt, va_list ap)
 {
     if (err) {
         err->code = code;
