@@ -1,6 +1,7 @@
 /* Blobs: files named by their content, written once and never changed. */
 #include "node/store/store_inner.h"
 #include "proto/base/file.h"
+#include "proto/base/log.h"
 #include "proto/base/mem.h"
 
 #include <assert.h>
@@ -266,5 +267,38 @@ void store_collect_blobs(struct store *self, uint64_t cap_bytes, store_gc_fn *do
         keep_blob(job, &self->pins[i].hash);
     if (job->kept_count > 0)
         qsort(job->kept, job->kept_count, sizeof *job->kept, by_hash);
+    disk_submit(self->disk, &job->job);
+}
+
+/* ---- temporary files ------------------------------------------------------------------------- */
+
+struct remove_job {
+    struct disk_job job;
+    char *path;
+};
+
+static void run_remove(struct disk_job *job, struct segments *log)
+{
+    (void)log;
+    struct remove_job *self = (struct remove_job *)job;
+    (void)!file_remove_tree(self->path, &job->err);
+}
+
+static void done_remove(struct disk_job *job)
+{
+    struct remove_job *self = (struct remove_job *)job;
+    if (job->err.code != ERR_NONE)
+        log_warn("staging_not_removed", "%s", job->err.text);
+    free(self->path);
+    free(self);
+}
+
+void store_remove_tmp(struct store *self, const char *path)
+{
+    assert(strncmp(path, self->tmp_dir, strlen(self->tmp_dir)) == 0);
+    struct remove_job *job = mem_new(sizeof *job);
+    job->job.run = run_remove;
+    job->job.done = done_remove;
+    job->path = mem_strdup(path);
     disk_submit(self->disk, &job->job);
 }

@@ -42,6 +42,7 @@ struct arena;
 #define DOC_MODULES_MAX  65536  /* of one project */
 #define DOC_RESULTS_MAX  524288 /* of one evaluation: plan no more modules */
 #define DOC_IGNORED_MAX  1024
+#define DOC_NOTES_MAX    64 /* of one project */
 #define DOC_ARGS_MAX     64
 #define DOC_REPS_MAX     16
 #define DOC_NAME_MAX     255  /* bytes, as are the next ones */
@@ -127,8 +128,10 @@ struct doc_req {
     struct hash overlay; /* blob: the instructor's tests, laid over every project; or none */
     const struct doc_project *projects;
     size_t project_count;
-    const struct doc_ignored *ignored;
+    const struct doc_ignored *ignored; /* left out of every project */
     size_t ignored_count;
+    const struct doc_ignored *remarks; /* kept, but worth a word: at most DOC_IGNORED_MAX too */
+    size_t remark_count;
 };
 
 struct doc_fence {
@@ -160,6 +163,8 @@ struct doc_plan {
     uint64_t hash;   /* of the rest but the ballot; doc_apply() computes it, a caller leaves it 0 */
     struct hash env; /* key of the environment; or none */
     const char *requirements; /* which file was used and why; or NULL */
+    const char *const *notes; /* for the user: what of it was not used, how to do better */
+    size_t note_count;
     struct doc_setup setup;
     const struct doc_module *modules; /* in byte order of their paths */
     size_t module_count;
@@ -295,6 +300,10 @@ const struct doc_rec *doc_result(const struct doc *self, uint32_t p, uint32_t m)
 
 /* Returns the record that counts: the seal's if there is a seal, else doc_result(). */
 const struct doc_rec *doc_counted(const struct doc *self, uint32_t p, uint32_t m);
+
+/* Says whether nothing is left to do in one project: it failed as a whole, or every module of its
+ * plan has a record. */
+bool doc_project_is_complete(const struct doc *self, uint32_t p);
 
 /* Says whether every project has a plan or a failure, and every module of a plan that was set up
  * has a record: then the owner seals. */

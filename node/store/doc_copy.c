@@ -13,13 +13,18 @@ static const char *required(struct arena *arena, const char *text, size_t max)
     return arena_text(arena, text ? text : "", max);
 }
 
+static const char *const *copy_texts(struct arena *arena, const char *const *from, size_t count)
+{
+    const char **to = arena_take_array(arena, count, sizeof *to);
+    for (size_t i = 0; i < count; i++)
+        to[i] = required(arena, from[i], DOC_TEXT_MAX);
+    return to;
+}
+
 static void copy_options(struct arena *arena, struct doc_options *to)
 {
     assert(to->pytest_arg_count <= DOC_ARGS_MAX);
-    const char **args = arena_take_array(arena, to->pytest_arg_count, sizeof *args);
-    for (size_t i = 0; i < to->pytest_arg_count; i++)
-        args[i] = required(arena, to->pytest_args[i], DOC_TEXT_MAX);
-    to->pytest_args = args;
+    to->pytest_args = copy_texts(arena, to->pytest_args, to->pytest_arg_count);
 }
 
 static const struct doc_project *copy_projects(struct arena *arena, const struct doc_req *from)
@@ -36,13 +41,14 @@ static const struct doc_project *copy_projects(struct arena *arena, const struct
     return to;
 }
 
-static const struct doc_ignored *copy_ignored(struct arena *arena, const struct doc_req *from)
+static const struct doc_ignored *copy_ignored(struct arena *arena, const struct doc_ignored *from,
+                                              size_t count)
 {
-    assert(from->ignored_count <= DOC_IGNORED_MAX);
-    struct doc_ignored *to = arena_take_array(arena, from->ignored_count, sizeof *to);
-    for (size_t i = 0; i < from->ignored_count; i++) {
-        to[i].path = required(arena, from->ignored[i].path, DOC_PATH_MAX);
-        to[i].why = required(arena, from->ignored[i].why, DOC_TEXT_MAX);
+    assert(count <= DOC_IGNORED_MAX);
+    struct doc_ignored *to = arena_take_array(arena, count, sizeof *to);
+    for (size_t i = 0; i < count; i++) {
+        to[i].path = required(arena, from[i].path, DOC_PATH_MAX);
+        to[i].why = required(arena, from[i].why, DOC_TEXT_MAX);
     }
     return to;
 }
@@ -56,7 +62,8 @@ struct doc_req *doc_copy_req(struct arena *arena, const struct doc_req *from)
     to->key = arena_text(arena, to->key, DOC_NAME_MAX);
     copy_options(arena, &to->options);
     to->projects = copy_projects(arena, from);
-    to->ignored = copy_ignored(arena, from);
+    to->ignored = copy_ignored(arena, from->ignored, from->ignored_count);
+    to->remarks = copy_ignored(arena, from->remarks, from->remark_count);
     return to;
 }
 
@@ -85,9 +92,11 @@ struct doc_plan *doc_copy_plan(struct arena *arena, const struct doc_plan *from)
 {
     assert(from->p < DOC_PROJECTS_MAX && from->module_count <= DOC_MODULES_MAX);
     assert(from->ballot.epoch > 0 && from->setup.outcome < DOC_OUTCOME_COUNT);
+    assert(from->note_count <= DOC_NOTES_MAX);
     struct doc_plan *to = arena_take(arena, sizeof *to);
     *to = *from;
     to->requirements = arena_text(arena, from->requirements, DOC_TEXT_MAX);
+    to->notes = copy_texts(arena, from->notes, from->note_count);
     to->setup.message = arena_text(arena, from->setup.message, DOC_TEXT_MAX);
     to->setup.addr = arena_text(arena, from->setup.addr, DOC_ADDR_MAX);
     if (to->setup.outcome == DOC_NO_OUTCOME)

@@ -164,6 +164,16 @@ static enum doc_blame take_blame(struct in *in, const json_t *object)
     return blame;
 }
 
+static const char *const *take_texts(struct in *in, const json_t *object, const char *key,
+                                     size_t max, size_t *count)
+{
+    const json_t *array = take_array(in, object, key, max, count);
+    const char **to = arena_take_array(in->arena, *count, sizeof *to);
+    for (size_t i = 0; i < *count; i++)
+        to[i] = text_of(in, json_array_get(array, i), key, DOC_TEXT_MAX);
+    return to;
+}
+
 /* ---- request --------------------------------------------------------------------------------- */
 
 static void take_options(struct in *in, const json_t *req, struct doc_options *out)
@@ -173,12 +183,7 @@ static void take_options(struct in *in, const json_t *req, struct doc_options *o
     out->retries = (uint32_t)take_uint(in, object, "retries", UINT32_MAX);
     out->priority = take_int(in, object, "priority", INT32_MAX);
     out->network = take_flag(in, object, "network");
-    const json_t *args =
-        take_array(in, object, "pytest_args", DOC_ARGS_MAX, &out->pytest_arg_count);
-    const char **to = arena_take_array(in->arena, out->pytest_arg_count, sizeof *to);
-    for (size_t i = 0; i < out->pytest_arg_count; i++)
-        to[i] = text_of(in, json_array_get(args, i), "pytest_args", DOC_TEXT_MAX);
-    out->pytest_args = to;
+    out->pytest_args = take_texts(in, object, "pytest_args", DOC_ARGS_MAX, &out->pytest_arg_count);
 }
 
 static void take_projects(struct in *in, const json_t *req, struct doc_req *out)
@@ -198,16 +203,17 @@ static void take_projects(struct in *in, const json_t *req, struct doc_req *out)
     out->projects = to;
 }
 
-static void take_ignored(struct in *in, const json_t *req, struct doc_req *out)
+static const struct doc_ignored *take_ignored(struct in *in, const json_t *req, const char *key,
+                                              size_t *count)
 {
-    const json_t *array = take_array(in, req, "ignored", DOC_IGNORED_MAX, &out->ignored_count);
-    struct doc_ignored *to = arena_take_array(in->arena, out->ignored_count, sizeof *to);
-    for (size_t i = 0; i < out->ignored_count; i++) {
+    const json_t *array = take_array(in, req, key, DOC_IGNORED_MAX, count);
+    struct doc_ignored *to = arena_take_array(in->arena, *count, sizeof *to);
+    for (size_t i = 0; i < *count; i++) {
         const json_t *from = json_array_get(array, i);
         to[i].path = take_text(in, from, "path", DOC_PATH_MAX);
         to[i].why = take_text(in, from, "why", DOC_TEXT_MAX);
     }
-    out->ignored = to;
+    return to;
 }
 
 static const struct doc_req *take_req(struct in *in, const json_t *delta)
@@ -227,7 +233,8 @@ static const struct doc_req *take_req(struct in *in, const json_t *delta)
     to->key = take_optional(in, from, "key", DOC_NAME_MAX);
     to->overlay = take_hash(in, from, "overlay");
     take_projects(in, from, to);
-    take_ignored(in, from, to);
+    to->ignored = take_ignored(in, from, "ignored", &to->ignored_count);
+    to->remarks = take_ignored(in, from, "remarks", &to->remark_count);
     return to;
 }
 
@@ -273,6 +280,7 @@ static void take_plan(struct in *in, const json_t *from, struct doc_plan *to)
     uint64_t claimed = take_hex(in, from, "hash");
     to->env = take_hash(in, from, "env");
     to->requirements = take_optional(in, from, "requirements", DOC_TEXT_MAX);
+    to->notes = take_texts(in, from, "notes", DOC_NOTES_MAX, &to->note_count);
     take_setup(in, from, &to->setup);
     const json_t *array = take_array(in, from, "modules", DOC_MODULES_MAX, &to->module_count);
     struct doc_module *modules = arena_take_array(in->arena, to->module_count, sizeof *modules);

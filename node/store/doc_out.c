@@ -44,18 +44,25 @@ static void put_ballot(struct json_out *json, struct doc_ballot ballot)
     put_hex(json, "owner", ballot.owner);
 }
 
+/* A list that is empty is left out. */
+static void put_texts(struct json_out *json, const char *key, const char *const *texts,
+                      size_t count)
+{
+    if (count == 0)
+        return;
+    json_out_key(json, key);
+    json_out_open_array(json);
+    for (size_t i = 0; i < count; i++)
+        json_out_str(json, texts[i]);
+    json_out_close_array(json);
+}
+
 static void put_options(struct json_out *json, const struct doc_options *options)
 {
     json_out_key(json, "options");
     json_out_open_object(json);
     put_count(json, "timeout_s", options->timeout_s);
-    if (options->pytest_arg_count > 0) {
-        json_out_key(json, "pytest_args");
-        json_out_open_array(json);
-        for (size_t i = 0; i < options->pytest_arg_count; i++)
-            json_out_str(json, options->pytest_args[i]);
-        json_out_close_array(json);
-    }
+    put_texts(json, "pytest_args", options->pytest_args, options->pytest_arg_count);
     put_count(json, "retries", options->retries);
     if (options->priority)
         json_out_key_int(json, "priority", options->priority);
@@ -76,6 +83,20 @@ static void put_project(struct json_out *json, const struct doc_project *project
     json_out_close_object(json);
 }
 
+static void put_ignored(struct json_out *json, const char *key, const struct doc_ignored *rows,
+                        size_t count)
+{
+    json_out_key(json, key);
+    json_out_open_array(json);
+    for (size_t i = 0; i < count; i++) {
+        json_out_open_object(json);
+        json_out_key_str(json, "path", rows[i].path);
+        json_out_key_str(json, "why", rows[i].why);
+        json_out_close_object(json);
+    }
+    json_out_close_array(json);
+}
+
 static void put_req(struct json_out *json, const struct doc_req *req)
 {
     json_out_open_object(json);
@@ -91,15 +112,9 @@ static void put_req(struct json_out *json, const struct doc_req *req)
     for (size_t i = 0; i < req->project_count; i++)
         put_project(json, &req->projects[i]);
     json_out_close_array(json);
-    json_out_key(json, "ignored");
-    json_out_open_array(json);
-    for (size_t i = 0; i < req->ignored_count; i++) {
-        json_out_open_object(json);
-        json_out_key_str(json, "path", req->ignored[i].path);
-        json_out_key_str(json, "why", req->ignored[i].why);
-        json_out_close_object(json);
-    }
-    json_out_close_array(json);
+    put_ignored(json, "ignored", req->ignored, req->ignored_count);
+    if (req->remark_count > 0)
+        put_ignored(json, "remarks", req->remarks, req->remark_count);
     json_out_close_object(json);
 }
 
@@ -138,6 +153,7 @@ static void put_plan_content(struct json_out *json, const struct doc_plan *plan)
 {
     put_hash(json, "env", &plan->env);
     put_optional(json, "requirements", plan->requirements);
+    put_texts(json, "notes", plan->notes, plan->note_count);
     put_setup(json, &plan->setup);
     json_out_key(json, "modules");
     json_out_open_array(json);

@@ -13,7 +13,7 @@ void delta_fini(struct delta *self)
     *self = (struct delta){0};
 }
 
-static bool project_is_complete(const struct doc *self, uint32_t p)
+bool doc_project_is_complete(const struct doc *self, uint32_t p)
 {
     if (self->req->projects[p].failure)
         return true;
@@ -33,7 +33,7 @@ bool doc_is_complete(const struct doc *self)
     if (!self->req)
         return false;
     for (uint32_t p = 0; p < self->req->project_count; p++)
-        if (!project_is_complete(self, p))
+        if (!doc_project_is_complete(self, p))
             return false;
     return true;
 }

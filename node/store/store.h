@@ -95,9 +95,13 @@ struct store_entry {
 /* Says whether the store has an evaluation. */
 bool store_has(const struct store *self, uint64_t id);
 
-/* Returns the document, borrowed until the next call into the store or turn of the loop; NULL if
- * there is none (ERR_NOT_FOUND) or its file does not check (ERR_CORRUPT: moved to quarantine).
- * A sealed document is read from its file, which blocks for some milliseconds. */
+/* Returns the document; NULL if there is none (ERR_NOT_FOUND) or its file does not check
+ * (ERR_CORRUPT: moved to quarantine).
+ *
+ * Borrowed, and unchanged, until the caller returns to the loop, whatever else it asks of the store
+ * meanwhile: deltas are joined from the loop alone (or in store_flush() and store_close()). But a
+ * final document only until the next store_find(): few of those are kept, the others are read from
+ * their files, which blocks for some milliseconds. */
 const struct doc *store_find(struct store *self, uint64_t id, struct err *err);
 
 /* Fills `out`, borrowing from the store as above. False if there is no such evaluation. */
@@ -166,6 +170,10 @@ int store_read_blob(const struct store *self, const struct hash *hash, const cha
 
 /* A folder on the store's file system for files that are to be adopted; emptied at start. */
 const char *store_tmp_dir(const struct store *self);
+
+/* Removes a file or folder below store_tmp_dir() in the disk thread: taking away what was large
+ * blocks. What cannot be removed is logged, and gone after the next start. */
+void store_remove_tmp(struct store *self, const char *path);
 
 /* Keeps a blob from being collected while something uses it; counts. Blobs of unsealed documents,
  * and any blob put or adopted less than an hour ago, are safe without. */

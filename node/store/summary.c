@@ -231,6 +231,8 @@ static void fill_project(struct summary *self, const struct doc *doc, uint32_t p
     project->has_nota = true;
     if (plan) {
         project->requirements = plan->requirements;
+        project->notes = plan->notes;
+        project->note_count = plan->note_count;
         project->message = plan->setup.message;
         project->log = doc_hash_is_set(&plan->setup.log) ? &plan->setup.log : NULL;
     }

@@ -94,6 +94,8 @@ struct summary_project {
     const char *name;
     const char *source;
     const char *requirements; /* or NULL */
+    const char *const *notes; /* for the user */
+    size_t note_count;
     enum summary_phase phase; /* finished: planned and every module is */
     enum doc_outcome outcome; /* of the whole, when finished: the worst of its modules' */
     enum doc_blame blame;

@@ -20,6 +20,7 @@ static const struct doc_project random_projects[] = {
 };
 static const char *const random_args[] = {"-k", "not slow"};
 static const struct doc_ignored random_ignored[] = {{"anna/.git", "version control"}};
+static const struct doc_ignored random_remarks[] = {{"anna", "the same sources as b\303\266b"}};
 static const struct doc_req random_req = {
     .created_ms = 1790000000000,
     .name = "class",
@@ -30,10 +31,14 @@ static const struct doc_req random_req = {
     .project_count = 3,
     .ignored = random_ignored,
     .ignored_count = 1,
+    .remarks = random_remarks,
+    .remark_count = 1,
 };
 static const struct id_node random_reps[] = {{{1}}, {{2}}, {{3}}};
 static const struct doc_module random_modules[] = {
     {"tests/test_a.py", 100}, {"tests/test_b.py", 0}, {"tests/test_c.py", 7}, {"z.md", 1}};
+
+static const char *const random_notes[] = {"poetry.lock was not used", "bad \xff bytes"};
 
 static inline struct doc_ballot random_ballot(struct rand *rand)
 {
@@ -47,6 +52,8 @@ static inline struct doc_plan random_plan(struct rand *rand, uint32_t p)
                             .ballot = random_ballot(rand),
                             .modules = random_modules,
                             .module_count = 1 + rand_below(rand, 4)};
+    plan.notes = random_notes;
+    plan.note_count = rand_below(rand, 3);
     if (rand_below(rand, 4) == 0)
         plan.setup = (struct doc_setup){.outcome = DOC_SETUP_FAILED,
                                         .blame = DOC_BLAME_PROJECT,
