@@ -3,6 +3,7 @@
 #include "node/api/api.h"
 #include "node/api/auth.h"
 #include "node/options.h"
+#include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +30,8 @@
 #define PREPARE_AT_ONCE     4
 #define BLOBS_CAP_BYTES     (UINT64_C(4) << 30)
 #define HOUSEKEEPING_S      600
+#define LAG_CHECK_MS        10
+#define LAG_LOGGED_MS       50
 
 struct node {
     struct node_options options;
@@ -51,6 +55,8 @@ struct node {
     struct event *drain_timer;
     struct event *housekeeping;
     struct event *store_check;
+    struct event *lag_check; /* only when debug lines are logged */
+    uint64_t lag_checked_ms;
     bool is_draining;
     int exit_code;
 };
@@ -194,6 +200,8 @@ static int open_engine(struct node *self, struct err *err)
     return self->engine ? 0 : err->code;
 }
 
+static void remove_tmp(void *arg, const char *path) { store_remove_tmp(arg, path); }
+
 static int open_evals(struct node *self, struct err *err)
 {
     owned_mem char *cache = mem_printf("%s/cache", self->options.data);
@@ -205,7 +213,10 @@ static int open_evals(struct node *self, struct err *err)
                                                               .program = self->program,
                                                               .slot_first = self->slots,
                                                               .at_once = PREPARE_AT_ONCE,
-                                                              .limits = limits},
+                                                              .limits = limits,
+                                                              .trash = store_tmp_dir(self->store),
+                                                              .remove = remove_tmp,
+                                                              .remove_arg = self->store},
                                      err);
     if (!self->prepare)
         return err->code;
@@ -323,6 +334,7 @@ static void on_housekeeping(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct node *self = arg;
     store_collect_blobs(self->store, BLOBS_CAP_BYTES, NULL, NULL);
+    prepare_host_prune(self->prepare);
 }
 
 /* A store that failed stays failed: what is acknowledged is safe on disk, and a fresh start is the
@@ -340,8 +352,30 @@ static void on_store_check(evutil_socket_t fd, short what, void *arg)
     log_error("store_failed", "%s", why ? why : "the store cannot be written");
 }
 
+/* Says when something has kept the loop from its other work. */
+static void on_lag_check(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct node *self = arg;
+    uint64_t now_ms = clock_mono_ms();
+    uint64_t late_ms = now_ms - self->lag_checked_ms - LAG_CHECK_MS;
+    if (now_ms > self->lag_checked_ms + LAG_CHECK_MS && late_ms > LAG_LOGGED_MS)
+        log_debug("loop_late", "ms=%" PRIu64, late_ms);
+    self->lag_checked_ms = now_ms;
+}
+
+static void watch_lag(struct node *self)
+{
+    self->lag_checked_ms = clock_mono_ms();
+    self->lag_check = event_new(self->base, -1, EV_PERSIST, on_lag_check, self);
+    event_add(self->lag_check, &(struct timeval){.tv_usec = LAG_CHECK_MS * 1000});
+}
+
 static void add_events(struct node *self)
 {
+    if ((enum log_level)self->options.log_level == LOG_LEVEL_DEBUG)
+        watch_lag(self);
     static const int numbers[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < countof(numbers); i++) {
         self->signals[i] = evsignal_new(self->base, numbers[i], on_signal, self);
@@ -404,8 +438,8 @@ static void tear_down(struct node *self)
     env_store_free(self->envs);
     store_close(self->store);
     auth_free(self->auth);
-    struct event *events[] = {self->signals[0], self->signals[1], self->drain_timer,
-                              self->housekeeping, self->store_check};
+    struct event *events[] = {self->signals[0],   self->signals[1],  self->drain_timer,
+                              self->housekeeping, self->store_check, self->lag_check};
     for (size_t i = 0; i < countof(events); i++)
         if (events[i])
             event_free(events[i]);

@@ -15,8 +15,8 @@ void attempt_free(struct evals *self, struct attempt *attempt)
     while (*at != attempt)
         at = &(*at)->next;
     *at = attempt->next;
+    evals_touch(attempt->project->eval);
     free(attempt);
-    self->revision++;
 }
 
 static const enum doc_outcome outcomes[JOB_OUTCOMES] = {
@@ -104,19 +104,12 @@ static void append_result(struct attempt *attempt, const struct job_result *resu
                            plan->modules[attempt->work.module].path, rec.ms ? rec.ms : 1);
 }
 
-static void on_job_begin(void *arg, struct job *job)
-{
-    (void)job;
-    struct attempt *attempt = arg;
-    attempt->has_begun = true;
-}
-
 static void on_job_progress(void *arg, struct job *job, const struct job_counts *counts)
 {
     (void)job;
     struct attempt *attempt = arg;
     attempt->counts = *counts;
-    attempt->project->eval->owner->revision++;
+    evals_touch(attempt->project->eval);
 }
 
 static void on_job_done(void *arg, struct job *job, struct job_result *result)
@@ -138,6 +131,7 @@ static void on_job_done(void *arg, struct job *job, struct job_result *result)
                &(struct dispatch_event){.kind = DISPATCH_ENDED, .work = work, .is_lost = is_lost});
     evals_seal_if_complete(eval);
 }
+
 static struct job *start_job(struct attempt *attempt, const struct doc *doc, struct err *err)
 {
     struct evals *self = attempt->project->eval->owner;
@@ -152,8 +146,8 @@ static struct job *start_job(struct attempt *attempt, const struct doc *doc, str
         spec.args[spec.arg_count++] = options->pytest_args[i];
     if (options->timeout_s)
         spec.limits.wall_ms = (uint64_t)options->timeout_s * 1000;
-    static const struct job_callbacks callbacks = {
-        .begin = on_job_begin, .progress = on_job_progress, .done = on_job_done};
+    static const struct job_callbacks callbacks = {.progress = on_job_progress,
+                                                   .done = on_job_done};
     return engine_start(self->config.engine, &spec, &callbacks, attempt, err);
 }
 
@@ -169,7 +163,7 @@ void attempt_start(struct evals *self, const struct dispatch_work *work)
     attempt->start_ms = clock_wall_ms();
     attempt->next = self->attempts;
     self->attempts = attempt;
-    self->revision++;
+    evals_touch(project->eval);
     struct err err = ERR_INIT;
     attempt->job = start_job(attempt, doc, &err);
     if (attempt->job)
@@ -201,6 +195,26 @@ void attempt_give_up(struct evals *self, const struct dispatch_work *work)
     rec.blame = DOC_BLAME_CLUSTER;
     rec.message = "lost twice: this node could not run it to its end (see its log)";
     evals_append(project->eval, &(struct delta){.id = work->eval, .res = &rec, .res_count = 1});
+}
+
+void attempt_give_up_rest(struct project *project, const struct doc_setup *why)
+{
+    struct evaluation *eval = project->eval;
+    const struct doc *doc = evals_document(eval);
+    const struct doc_plan *plan = doc_plan(doc, project->p);
+    owned_mem struct doc_rec *recs = mem_new_array(plan->module_count, sizeof *recs);
+    size_t count = 0;
+    for (uint32_t m = 0; m < plan->module_count; m++) {
+        struct attempt last = {
+            .project = project, .work = {.module = m}, .n = 1, .start_ms = clock_wall_ms()};
+        if (doc_result(doc, project->p, m))
+            continue;
+        recs[count] = record_of(&last, plan);
+        recs[count].outcome = why->outcome;
+        recs[count].blame = why->blame;
+        recs[count++].message = why->message;
+    }
+    evals_append(eval, &(struct delta){.id = eval->id, .res = recs, .res_count = count});
 }
 
 struct doc_tally attempt_tally(const struct attempt *attempt) { return tally_of(&attempt->counts); }

@@ -41,6 +41,8 @@ static void forget(struct evaluation *eval)
     evaluation_free(eval);
 }
 
+void evals_touch(struct evaluation *eval) { eval->revision = ++eval->owner->revision; }
+
 /* ---- appending ------------------------------------------------------------------------------- */
 
 void evals_on_appended(void *arg, const struct err *err, unsigned changed)
@@ -53,7 +55,7 @@ void evals_on_appended(void *arg, const struct err *err, unsigned changed)
         log_error("append_failed", "eval=%" PRIu64 " %s", eval->id, err->text);
         return;
     }
-    eval->owner->revision++;
+    evals_touch(eval);
     evals_seal_if_complete(eval);
 }
 
@@ -83,7 +85,7 @@ static void start(struct evals *self, const struct dispatch_work *work)
 
 static void stop(struct evals *self, const struct dispatch_work *work)
 {
-    struct project *project = evals_project(self, work);
+    const struct project *project = evals_project(self, work);
     if (work->module != DISPATCH_CHORE)
         attempt_stop(self, work);
     else if (project && project->is_preparing)
@@ -99,28 +101,50 @@ static void drained_if_idle(struct evals *self)
     done(self->on_drained_arg);
 }
 
-/* Effects may lead to events in turn, so each step has a list of its own. */
+static void act(struct evals *self, const struct dispatch_effect *effect)
+{
+    switch (effect->kind) {
+    case DISPATCH_START:
+        start(self, &effect->work);
+        break;
+    case DISPATCH_STOP:
+        stop(self, &effect->work);
+        break;
+    case DISPATCH_GIVE_UP:
+        attempt_give_up(self, &effect->work);
+        break;
+    }
+}
+
+static void add_todo(struct evals *self, const struct dispatch_out *out)
+{
+    struct dispatch_out *todo = &self->todo;
+    todo->effects =
+        mem_grow(todo->effects, &todo->capacity, todo->count + out->count, sizeof *todo->effects);
+    for (size_t i = 0; i < out->count; i++)
+        todo->effects[todo->count++] = out->effects[i];
+}
+
+/* Effects may lead to events in turn, as when a job cannot be started. Their effects are queued, so
+ * that a thousand such modules are a thousand rounds and not a stack of a thousand calls. */
 void evals_step(struct evals *self, const struct dispatch_event *event)
 {
     struct dispatch_out out = {0};
     dispatch_step(self->dispatch, event, &out);
-    for (size_t i = 0; i < out.count; i++) {
-        const struct dispatch_work *work = &out.effects[i].work;
-        switch (out.effects[i].kind) {
-        case DISPATCH_START:
-            start(self, work);
-            break;
-        case DISPATCH_STOP:
-            stop(self, work);
-            break;
-        case DISPATCH_GIVE_UP:
-            attempt_give_up(self, work);
-            break;
-        }
-    }
+    add_todo(self, &out);
     dispatch_out_fini(&out);
+    if (self->is_acting)
+        return;
+    self->is_acting = true;
+    while (self->todo_next < self->todo.count) {
+        struct dispatch_effect effect = self->todo.effects[self->todo_next++];
+        act(self, &effect);
+    }
+    self->todo.count = self->todo_next = 0;
+    self->is_acting = false;
     drained_if_idle(self);
 }
+
 /* ---- the seal -------------------------------------------------------------------------------- */
 
 static void on_sealed(void *arg, const struct err *err, unsigned changed)
@@ -134,7 +158,6 @@ static void on_sealed(void *arg, const struct err *err, unsigned changed)
         return;
     }
     log_info("eval_done", "id=%" PRIu64, id);
-    self->revision++;
     forget(eval);
     if (self->on_final)
         self->on_final(self->on_final_arg, id);
@@ -164,12 +187,14 @@ void evals_seal_if_complete(struct evaluation *eval)
     seal.com = eval->ballot; /* a mesh of one is its own majority */
     store_apply(self->config.store, &seal, on_sealed, eval);
 }
+
 /* ---- from outside ---------------------------------------------------------------------------- */
 
 struct evals *evals_new(const struct evals_config *config)
 {
     struct evals *self = mem_new(sizeof *self);
     self->config = *config;
+    self->revision = store_identity(config->store)->gen << 32;
     self->dispatch = dispatch_new();
     evals_step(self, &(struct dispatch_event){.kind = DISPATCH_SLOTS, .slots = config->slots});
     return self;
@@ -184,6 +209,7 @@ void evals_free(struct evals *self)
     while (self->first)
         forget(self->first);
     dispatch_free(self->dispatch);
+    dispatch_out_fini(&self->todo);
     free(self);
 }
 
@@ -202,40 +228,29 @@ void evals_adopt(struct evals *self, uint64_t id)
     eval->projects = mem_new_array(eval->project_count, sizeof *eval->projects);
     eval->next = self->first;
     self->first = eval;
+    evals_touch(eval);
     for (uint32_t p = 0; p < eval->project_count; p++) {
         struct project *project = &eval->projects[p];
         *project = (struct project){.eval = eval, .p = p, .identity = summary_identity(doc, p)};
-        if (!eval->is_cancelled && !self->is_draining && !project_is_over(doc, p))
+        if (!eval->is_cancelled && !self->is_draining && !doc_project_is_complete(doc, p))
             project_prepare(project, doc);
     }
     evals_seal_if_complete(eval);
 }
 
+struct claim {
+    struct evals *self;
+    uint64_t id;
+};
+
 static void on_fenced(void *arg, const struct err *err, unsigned changed)
 {
     (void)changed;
-    owned_mem struct {
-        struct evals *self;
-        uint64_t id;
-    } *claim = arg;
+    owned_mem struct claim *claim = arg;
     if (err && err->code != ERR_NONE)
         log_error("recover_failed", "eval=%" PRIu64 " %s", claim->id, err->text);
     else
         evals_adopt(claim->self, claim->id);
-}
-
-struct claims {
-    uint64_t *ids;
-    size_t count;
-    size_t capacity;
-};
-
-static bool collect(void *arg, const struct doc *doc)
-{
-    struct claims *claims = arg;
-    claims->ids = mem_grow(claims->ids, &claims->capacity, claims->count + 1, sizeof *claims->ids);
-    claims->ids[claims->count++] = doc->id;
-    return true;
 }
 
 static void reclaim(struct evals *self, uint64_t id)
@@ -249,23 +264,33 @@ static void reclaim(struct evals *self, uint64_t id)
         .gen = me->gen,
         .reps = doc->fence->reps,
         .rep_count = doc->fence->rep_count};
-    struct {
-        struct evals *self;
-        uint64_t id;
-    } *claim = mem_new(sizeof *claim);
-    claim->self = self;
-    claim->id = id;
+    struct claim *claim = mem_new(sizeof *claim);
+    *claim = (struct claim){.self = self, .id = id};
     log_info("eval_recovered", "id=%" PRIu64 " epoch=%u", id, fence.ballot.epoch);
     store_apply(self->config.store, &(struct delta){.id = id, .fence = &fence}, on_fenced, claim);
 }
 
+struct unsealed {
+    uint64_t *ids;
+    size_t count;
+    size_t capacity;
+};
+
+static bool collect(void *arg, const struct doc *doc)
+{
+    struct unsealed *list = arg;
+    list->ids = mem_grow(list->ids, &list->capacity, list->count + 1, sizeof *list->ids);
+    list->ids[list->count++] = doc->id;
+    return true;
+}
+
 void evals_recover(struct evals *self)
 {
-    struct claims claims = {0};
-    store_each_unsealed(self->config.store, collect, &claims);
-    for (size_t i = 0; i < claims.count; i++)
-        reclaim(self, claims.ids[i]);
-    free(claims.ids);
+    struct unsealed list = {0};
+    store_each_unsealed(self->config.store, collect, &list);
+    for (size_t i = 0; i < list.count; i++)
+        reclaim(self, list.ids[i]);
+    free(list.ids);
 }
 
 struct cancelling {
@@ -275,20 +300,29 @@ struct cancelling {
     void *arg;
 };
 
+static void stop_preparing(struct evaluation *eval)
+{
+    for (size_t p = 0; p < eval->project_count; p++)
+        if (eval->projects[p].is_preparing && !eval->projects[p].has_slot)
+            prepare_cancel(eval->projects[p].prepared);
+}
+
+static void cancel(struct evaluation *eval)
+{
+    eval->is_cancelled = true;
+    evals_touch(eval);
+    evals_step(eval->owner,
+               &(struct dispatch_event){.kind = DISPATCH_DROP, .work = {.eval = eval->id}});
+    stop_preparing(eval);
+    evals_seal_if_complete(eval);
+}
+
 static void on_cancelled(void *arg, const struct err *err, unsigned changed)
 {
     owned_mem struct cancelling *wish = arg;
     struct evaluation *eval = evals_find(wish->self, wish->id);
-    if (eval && (!err || err->code == ERR_NONE)) {
-        eval->is_cancelled = true;
-        eval->owner->revision++;
-        evals_step(eval->owner,
-                   &(struct dispatch_event){.kind = DISPATCH_DROP, .work = {.eval = eval->id}});
-        for (size_t p = 0; p < eval->project_count; p++)
-            if (eval->projects[p].is_preparing)
-                prepare_cancel(eval->projects[p].prepared);
-        evals_seal_if_complete(eval);
-    }
+    if (eval && (!err || err->code == ERR_NONE))
+        cancel(eval);
     if (wish->done)
         wish->done(wish->arg, err, changed);
 }
@@ -302,8 +336,8 @@ void evals_cancel(struct evals *self, uint64_t id, store_done_fn *done, void *ar
 
 void evals_live(const struct evals *self, uint64_t id, struct evals_live *out)
 {
-    *out = (struct evals_live){.revision = self->revision};
     const struct evaluation *eval = evals_find(self, id);
+    *out = (struct evals_live){.revision = eval ? eval->revision : 0};
     out->live.now_ms = clock_wall_ms();
     out->live.preparing = eval && eval->preparing > 0;
     out->running = mem_new_array(self->config.slots, sizeof *out->running);
@@ -330,8 +364,10 @@ struct evals_load evals_load(const struct evals *self)
                              .running = load.running,
                              .waiting = load.waiting,
                              .waiting_ms = load.waiting_ms};
-    for (const struct evaluation *eval = self->first; eval; eval = eval->next)
+    for (const struct evaluation *eval = self->first; eval; eval = eval->next) {
         out.evaluations++;
+        out.preparing += eval->preparing;
+    }
     return out;
 }
 
@@ -346,6 +382,8 @@ void evals_drain(struct evals *self, void (*done)(void *arg), void *arg)
     self->is_draining = true;
     self->on_drained = done;
     self->on_drained_arg = arg;
+    for (struct evaluation *eval = self->first; eval; eval = eval->next)
+        stop_preparing(eval);
     evals_step(self, &(struct dispatch_event){.kind = DISPATCH_SLOTS, .slots = 0});
 }
 

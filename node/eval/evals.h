@@ -48,7 +48,7 @@ void evals_cancel(struct evals *self, uint64_t id, store_done_fn *done, void *ar
 struct evals_live {
     struct summary_live live;
     struct summary_running *running;
-    uint64_t revision; /* changes with every progress: for ETags */
+    uint64_t revision; /* changes with every progress of this one: for ETags; 0: not at work */
 };
 void evals_live(const struct evals *self, uint64_t id, struct evals_live *out);
 void evals_live_fini(struct evals_live *self);
@@ -58,6 +58,7 @@ struct evals_load {
     unsigned slots;
     size_t running;
     size_t waiting;      /* modules and chores that are ready to start */
+    size_t preparing;    /* projects whose modules are not known yet */
     size_t evaluations;  /* unfinished */
     uint64_t waiting_ms; /* predicted */
 };
@@ -67,8 +68,8 @@ struct evals_load evals_load(const struct evals *self);
 typedef void evals_final_fn(void *arg, uint64_t id);
 void evals_on_final(struct evals *self, evals_final_fn *fn, void *arg);
 
-/* Stops starting anything; calls `done` from the loop when nothing runs any more. What was not
- * finished goes on at the next start. */
+/* Stops starting anything, and what only prepares; calls `done` when nothing runs any more, perhaps
+ * from within this call. What was not finished goes on at the next start. */
 void evals_drain(struct evals *self, void (*done)(void *arg), void *arg);
 
 /* Appends nothing from now on, for the node's end: what the store still has to say is only noted.

@@ -12,7 +12,8 @@ struct project {
     struct evaluation *eval;
     uint32_t p;
     struct prepared *prepared; /* NULL: not begun, or nothing to do */
-    bool is_preparing;         /* a `done` of prepare is due */
+    bool is_preparing; /* from project_prepare() until the modules are known, or not to be */
+    bool has_slot;     /* the chore is in its slot */
     struct dispatch_work chore;
     char *identity; /* for durations */
 };
@@ -26,7 +27,8 @@ struct evaluation {
     struct project *projects;
     size_t project_count;
     size_t preparing;
-    size_t appends; /* records and plans on their way to the disk */
+    size_t appends;    /* records and plans on their way to the disk */
+    uint64_t revision; /* see struct evals */
     bool is_cancelled;
     bool is_sealing;
     struct evaluation *next;
@@ -40,7 +42,6 @@ struct attempt {
     uint32_t n;
     uint64_t start_ms;
     struct job_counts counts;
-    bool has_begun;
     struct attempt *next;
 };
 
@@ -49,7 +50,10 @@ struct evals {
     struct dispatch *dispatch;
     struct evaluation *first;
     struct attempt *attempts;
-    uint64_t revision;
+    uint64_t revision;        /* counts every progress; no two lives share one */
+    struct dispatch_out todo; /* effects that wait for their turn, from todo_next on */
+    size_t todo_next;
+    bool is_acting;
     evals_final_fn *on_final;
     void *on_final_arg;
     bool is_draining;
@@ -70,7 +74,11 @@ void evals_append(struct evaluation *eval, const struct delta *delta);
 /* The end of an append that was counted in `appends` by hand; `arg` is the evaluation. */
 void evals_on_appended(void *arg, const struct err *err, unsigned changed);
 
-/* Tells the dispatcher, and does what it says. */
+/* Notes that what is shown of an evaluation has changed. */
+void evals_touch(struct evaluation *eval);
+
+/* Tells the dispatcher, and does what it says; when called from within that, before the outermost
+ * call returns. */
 void evals_step(struct evals *self, const struct dispatch_event *event);
 
 /* Seals when nothing is left to do. Any caller's evaluation stays valid: it is forgotten later,
@@ -85,13 +93,14 @@ void project_prepare(struct project *project, const struct doc *doc);
 /* The chore has its slot. */
 void project_start_chore(struct project *project, const struct dispatch_work *work);
 
-bool project_is_over(const struct doc *doc, uint32_t p);
-
 /* ---- attempt.c ------------------------------------------------------------------------------- */
 
 void attempt_start(struct evals *self, const struct dispatch_work *work);
 void attempt_stop(struct evals *self, const struct dispatch_work *work);
 void attempt_give_up(struct evals *self, const struct dispatch_work *work);
+
+/* Records for every module of a plan that has none yet that it could not be run, and why. */
+void attempt_give_up_rest(struct project *project, const struct doc_setup *why);
 void attempt_free(struct evals *self, struct attempt *attempt);
 struct doc_tally attempt_tally(const struct attempt *attempt);
 

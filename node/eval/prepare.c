@@ -5,11 +5,20 @@
 #include "proto/base/mem.h"
 #include "proto/base/rand.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
+
+#define RETRY_MS 16000 /* the environments' store remembers a failure of the cluster for 15 s */
+
+static struct timeval after_ms(unsigned ms)
+{
+    return (struct timeval){.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+}
 
 /* ---- how a half ends ------------------------------------------------------------------------- */
 
@@ -19,8 +28,42 @@ void prepare_finish(struct prepare_work *work)
     work->done(work->arg, &work->self);
 }
 
+static void drop_modules(struct prepared *self)
+{
+    for (size_t i = 0; i < self->module_count; i++)
+        free((char *)(uintptr_t)self->modules[i].path);
+    mem_free_at(&self->modules);
+    self->module_count = 0;
+}
+
+static void forget_first_half(struct prepared *self)
+{
+    drop_modules(self);
+    describe_fini(&self->describe);
+    self->describe = (struct describe)DESCRIBE_INIT;
+    buf_fini(&self->setup_log);
+    mem_free_at(&self->requirements);
+}
+
+/* The first half once more, in a while. */
+static void retry(struct prepare_work *work, const char *why)
+{
+    unsigned ms = work->host->config.retry_ms ? work->host->config.retry_ms : RETRY_MS;
+    struct timeval pause = after_ms(ms);
+    log_warn("prepare_retry", "project=%s in_ms=%u why=%s", work->project, ms, why);
+    work->was_retried = true;
+    prepare_give_slot_back(work);
+    forget_first_half(&work->self);
+    work->then = prepare_enter_queue;
+    event_add(work->later, &pause);
+}
+
 void prepare_fail(struct prepare_work *work, enum doc_blame blame, const char *message)
 {
+    if (blame == DOC_BLAME_CLUSTER && !work->self.env && !work->was_retried) {
+        retry(work, message);
+        return;
+    }
     free(work->message);
     work->message = mem_strdup(message);
     work->self.setup =
@@ -33,6 +76,7 @@ void prepare_fail(struct prepare_work *work, enum doc_blame blame, const char *m
 void prepare_set_modules(struct prepared *self, char *const *paths, const uint64_t *sizes,
                          size_t count)
 {
+    drop_modules(self);
     self->modules = mem_new_array(count, sizeof *self->modules);
     self->module_count = count;
     for (size_t i = 0; i < count; i++)
@@ -61,12 +105,13 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct prepare_work *work = arg;
-    work->next(work);
+    work->then(work);
 }
 
-void prepare_later(struct prepare_work *work, void (*next)(struct prepare_work *work))
+void prepare_later(struct prepare_work *work, void (*then)(struct prepare_work *work))
 {
-    work->next = next;
+    work->then = then;
+    event_del(work->later);
     event_active(work->later, EV_TIMEOUT, 0);
 }
 
@@ -92,6 +137,8 @@ static bool take_description(struct prepare_work *work, const struct buf *json)
 {
     struct err err = ERR_INIT;
     struct describe *describe = &work->self.describe;
+    describe_fini(describe);
+    *describe = (struct describe)DESCRIBE_INIT;
     if (describe_decode(describe, buf_str(json), json->len, &err)) {
         log_warn("describe_bad", "project=%s %s", work->project, err.text);
         return false;
@@ -152,18 +199,20 @@ static void describe(struct prepare_work *work)
         prepare_fail(work, DOC_BLAME_CLUSTER, err.text);
 }
 
-/* Equal projects may be unpacked side by side; the first tree stays. */
 static void on_materialised(void *arg, const struct err *err)
 {
     struct prepare_work *work = arg;
-    struct err ignored = ERR_INIT;
     work->materialise = NULL;
     if (err) {
         prepare_fail(work, DOC_BLAME_CLUSTER, err->text);
         return;
     }
-    if (rename(work->src_fresh, work->src) && file_remove_tree(work->src_fresh, &ignored))
-        log_warn("tree_not_removed", "%s", ignored.text);
+    if (rename(work->src_fresh, work->src)) {
+        owned_mem char *why = mem_printf("the tree of %s: %s", work->project, strerror(errno));
+        prepare_remove(work->host, work->src_fresh);
+        prepare_fail(work, DOC_BLAME_CLUSTER, why);
+        return;
+    }
     describe(work);
 }
 
@@ -171,7 +220,7 @@ void prepare_first_half(struct prepare_work *work)
 {
     struct err err = ERR_INIT;
     if (file_exists(work->src)) {
-        (void)utimensat(AT_FDCWD, work->unit, NULL, 0); /* used last: see prune() */
+        (void)utimensat(AT_FDCWD, work->unit, NULL, 0); /* what prepare_host_prune() goes by */
         describe(work);
         return;
     }
@@ -217,6 +266,7 @@ struct prepared *prepare_start(struct prepare_host *host, const struct prepare_s
     work->self.work = work;
     work->host = host;
     work->describe_slot = -1;
+    work->group = spec->group;
     work->project = mem_strdup(spec->project);
     work->bundle_path = mem_strdup(spec->bundle_path);
     work->overlay_path = spec->overlay_path ? mem_strdup(spec->overlay_path) : NULL;
@@ -227,6 +277,7 @@ struct prepared *prepare_start(struct prepare_host *host, const struct prepare_s
     work->done = done;
     work->arg = arg;
     work->later = event_new(host->config.base, -1, 0, on_later, work);
+    prepare_add_work(work);
     prepare_enter_queue(work);
     return &work->self;
 }
@@ -243,9 +294,7 @@ void prepare_cancel(struct prepared *self)
         job_cancel(work->job);
         return;
     }
-    if (work->is_waiting)
-        prepare_leave_queue(work);
-    work->is_waiting = false;
+    prepare_leave_queue(work);
     if (work->materialise)
         materialise_cancel(steal_ptr(&work->materialise));
     if (work->ticket)
@@ -258,8 +307,8 @@ void prepare_free(struct prepared *self_owned)
     if (!self_owned)
         return;
     struct prepare_work *work = self_owned->work;
-    if (work->is_waiting)
-        prepare_leave_queue(work);
+    prepare_leave_queue(work);
+    prepare_drop_work(work);
     if (work->materialise)
         materialise_cancel(work->materialise);
     if (work->ticket)
@@ -268,12 +317,7 @@ void prepare_free(struct prepared *self_owned)
         env_release(work->host->config.envs, self_owned->env);
     event_free(work->later);
     prepare_give_slot_back(work);
-    for (size_t i = 0; i < self_owned->module_count; i++)
-        free((char *)(uintptr_t)self_owned->modules[i].path);
-    free(self_owned->modules);
-    describe_fini(&self_owned->describe);
-    buf_fini(&self_owned->setup_log);
-    free(self_owned->requirements);
+    forget_first_half(self_owned);
     free(work->project);
     free(work->bundle_path);
     free(work->overlay_path);

@@ -12,7 +12,10 @@
  *   DIR/<unit>/pyc-<tag>/       byte code for one Python and pytest, a layer over src
  *   DIR/<unit>/modules-<key>    what pytest collected from in one environment
  *
- * Everything that can go wrong here ends in `setup`, with whose fault it is. */
+ * One tree is worked on by one at a time in the first half: a hundred copies of a hand-in are
+ * unpacked once. What fails by the cluster's fault is tried once more after a while, when the
+ * environments' store has forgotten its own failure; then it ends in `setup` as everything does
+ * that can go wrong here, with whose fault it is. */
 #ifndef NODE_EVAL_PREPARE_H
 #define NODE_EVAL_PREPARE_H
 
@@ -32,6 +35,12 @@ struct prepare_config {
     unsigned slot_first;      /* slots for describe jobs: slot_first … slot_first + at_once - 1 */
     unsigned at_once;         /* projects that are prepared beside each other */
     struct job_limits limits; /* of describe, compile and discover jobs */
+    unsigned retry_ms;        /* what failed by the cluster's fault is tried once more; 0: 16,000 */
+    /* Takes away a folder of `dir` that was renamed to `trash`, without blocking; `trash` is on the
+     * same file system. */
+    const char *trash;
+    void (*remove)(void *arg, const char *path);
+    void *remove_arg;
 };
 
 struct prepare_host;
@@ -42,7 +51,12 @@ struct prepare_host *prepare_host_new(const struct prepare_config *config, struc
 /* All that were started must have been freed. NULL is fine. */
 void prepare_host_free(struct prepare_host *self);
 
+/* Takes away the trees that nobody uses and that were used least recently, down to the number that
+ * is kept. For now and then. */
+void prepare_host_prune(struct prepare_host *self);
+
 struct prepare_spec {
+    uint64_t group;      /* the evaluation: groups share what runs at once evenly */
     const char *project; /* the folder's name in the job */
     const char *bundle_path;
     struct hash bundle;
@@ -78,8 +92,8 @@ void prepare_modules(struct prepared *self, unsigned slot, prepare_done_fn *done
  * `self`. */
 void prepare_fill(const struct prepared *self, struct job_spec *spec);
 
-/* Stops what runs; `done` comes from the loop with setup.outcome = DOC_CANCELLED. Only while a
- * `done` is due; twice is harmless. */
+/* Stops what runs; `done` comes from the loop with setup.outcome = DOC_CANCELLED: the due one, or
+ * that of the half that has ended once more. Twice is harmless. */
 void prepare_cancel(struct prepared *self);
 
 /* Gives the environment back and frees. No job of it may live, unless the engine is gone already.

@@ -68,6 +68,8 @@ static void keep_modules(const struct prepare_work *work)
         log_warn("modules_not_kept", "%s", err.text);
 }
 
+static void discover(struct prepare_work *work);
+
 static void on_discovered(void *arg, struct job *job, struct job_result *result)
 {
     (void)job;
@@ -75,6 +77,11 @@ static void on_discovered(void *arg, struct job *job, struct job_result *result)
     work->job = NULL;
     if (work->is_cancelled) {
         prepare_cancelled(work);
+        return;
+    }
+    if (result->verdict.blame == JOB_BLAME_CLUSTER && !work->was_asked_again) {
+        work->was_asked_again = true; /* as a module that was lost */
+        discover(work);
         return;
     }
     if (result->verdict.blame == JOB_BLAME_CLUSTER) {
@@ -124,23 +131,30 @@ static void discover(struct prepare_work *work)
         start_job(work, JOB_DISCOVER, NULL, &callbacks);
 }
 
-/* Byte code only saves time: without it everything still runs. */
+/* Byte code only saves time: without it everything still runs. Equal projects may be compiled side
+ * by side; the first to end stays. */
+static void keep_byte_code(struct prepare_work *work, const struct verdict_result *verdict)
+{
+    if (verdict->outcome == JOB_PASSED && rename(work->pyc_fresh, work->pyc) == 0)
+        return;
+    if (verdict->outcome != JOB_PASSED)
+        log_warn("compile_failed", "project=%s %s", work->project, verdict->message);
+    else if (errno != EEXIST && errno != ENOTEMPTY)
+        log_warn("compile_not_kept", "%s: %s", work->pyc, strerror(errno));
+    prepare_remove(work->host, work->pyc_fresh);
+}
+
 static void on_compiled(void *arg, struct job *job, struct job_result *result)
 {
     (void)job;
     struct prepare_work *work = arg;
     work->job = NULL;
     if (work->is_cancelled) {
+        prepare_remove(work->host, work->pyc_fresh);
         prepare_cancelled(work);
         return;
     }
-    if (result->verdict.outcome != JOB_PASSED)
-        log_warn("compile_failed", "project=%s %s", work->project, result->verdict.message);
-    else if (rename(work->pyc_fresh, work->pyc) && errno != EEXIST && errno != ENOTEMPTY)
-        log_warn("compile_not_kept", "%s: %s", work->pyc, strerror(errno));
-    struct err err = ERR_INIT;
-    if (file_remove_tree(work->pyc_fresh, &err)) /* gone where the rename took it */
-        log_warn("compile_not_removed", "%s", err.text);
+    keep_byte_code(work, &result->verdict);
     discover(work);
 }
 

@@ -5,15 +5,18 @@
 #include "node/eval/prepare.h"
 #include "runner/intake/intake.h"
 
-#define PREPARE_WALL_MS 120000 /* of one describe, compile or discover job */
+#define PREPARE_WALL_MS     120000 /* of one describe, compile or discover job */
+#define PREPARE_AT_ONCE_MAX 64
 
 struct prepare_host {
     struct prepare_config config;
     char *dir;
     char *program;
-    struct prepare_work *waiting_first; /* in order of arrival */
-    struct prepare_work **waiting_last;
-    uint64_t slots_busy; /* one bit a describe slot */
+    char *trash;
+    struct prepare_work *works;   /* all that live */
+    struct prepare_work *waiting; /* for the first half, in order of arrival */
+    struct prepare_work **waiting_end;
+    struct prepare_work *busy[PREPARE_AT_ONCE_MAX]; /* who has a describe slot */
     struct job_environment bare;
     struct job_bind bare_binds[PYTHON_BINDS_MAX];
     char *bare_key;
@@ -22,8 +25,12 @@ struct prepare_host {
 struct prepare_work {
     struct prepared self;
     struct prepare_host *host;
+    struct prepare_work *next; /* of all */
     struct prepare_work *next_waiting;
     bool is_waiting;
+    bool was_retried;
+    bool was_asked_again; /* for its modules */
+    uint64_t group;
     int describe_slot; /* -1: none held */
     char *project;
     char *bundle_path;
@@ -38,8 +45,8 @@ struct prepare_work {
     struct materialise *materialise;
     struct env_ticket *ticket;
     struct job *job;
-    struct event *later; /* calls `next` from the loop */
-    void (*next)(struct prepare_work *work);
+    struct event *later; /* calls `then` from the loop */
+    void (*then)(struct prepare_work *work);
     bool is_cancelled;
     unsigned slot;
     prepare_done_fn *done;
@@ -48,14 +55,18 @@ struct prepare_work {
     struct job_bind env_binds[ENV_BINDS_MAX];
 };
 
-/* prepare_host.c: the queue for the first half. */
+/* prepare_host.c: all works, and the queue for the first half. Leaving and giving back what one has
+ * not is harmless. */
+void prepare_add_work(struct prepare_work *work);
+void prepare_drop_work(struct prepare_work *work);
 void prepare_enter_queue(struct prepare_work *work);
 void prepare_leave_queue(struct prepare_work *work);
 void prepare_give_slot_back(struct prepare_work *work);
+void prepare_remove(struct prepare_host *self, const char *path); /* logs what goes wrong */
 
 /* prepare.c */
 void prepare_first_half(struct prepare_work *work);
-void prepare_later(struct prepare_work *work, void (*next)(struct prepare_work *work));
+void prepare_later(struct prepare_work *work, void (*then)(struct prepare_work *work));
 char *prepare_in_unit(const struct prepare_work *work, const char *name); /* returns owned */
 
 /* How a half ends: well, badly, or because nobody wants it any more. */

@@ -1,10 +1,7 @@
 /* project: from a bundle to a plan, and the plan's modules to the dispatcher. */
 #include "node/eval/internal.h"
 
-#include "proto/base/log.h"
 #include "proto/base/mem.h"
-
-#include <inttypes.h>
 
 /* Without history: what a module of so many bytes may take. Only the order depends on it. */
 #define GUESS_MS_PER_KIB 4
@@ -61,12 +58,20 @@ static void append_plan(struct project *project)
     struct evaluation *eval = project->eval;
     struct evals *self = eval->owner;
     const struct prepared *prepared = project->prepared;
-    struct doc_plan plan = {.p = project->p,
-                            .ballot = eval->ballot,
-                            .requirements = prepared->requirements,
-                            .setup = prepared->setup,
-                            .modules = prepared->modules,
-                            .module_count = prepared->module_count};
+    const struct describe *describe = &prepared->describe;
+    union {
+        char **in;
+        const char *const *out;
+    } notes = {.in = describe->notes};
+    struct doc_plan plan = {
+        .p = project->p,
+        .ballot = eval->ballot,
+        .requirements = prepared->requirements,
+        .notes = notes.out,
+        .note_count = describe->note_count < DOC_NOTES_MAX ? describe->note_count : DOC_NOTES_MAX,
+        .setup = prepared->setup,
+        .modules = prepared->modules,
+        .module_count = prepared->module_count};
     if (prepared->env && hash_from_hex(&plan.env, prepared->env->key))
         plan.env = (struct hash){0};
     if (plan.setup.outcome != DOC_NO_OUTCOME)
@@ -86,9 +91,9 @@ static void append_plan(struct project *project)
 
 static void preparing_ended(struct project *project)
 {
-    project->is_preparing = false;
+    project->is_preparing = project->has_slot = false;
     project->eval->preparing--;
-    project->eval->owner->revision++;
+    evals_touch(project->eval);
 }
 
 static bool has_plan(const struct project *project)
@@ -126,28 +131,12 @@ static void on_environment(void *arg, struct prepared *prepared)
     }
     preparing_ended(project);
     if (prepared->setup.outcome != DOC_CANCELLED && !eval->is_cancelled) {
-        if (has_plan(project))
-            log_error("project_stuck", "eval=%" PRIu64 " project=%u %s", eval->id, project->p,
-                      prepared->setup.message);
+        if (has_plan(project)) /* of an earlier life, when there was an environment */
+            attempt_give_up_rest(project, &prepared->setup);
         else
             append_plan(project);
     }
     evals_seal_if_complete(eval);
-}
-
-bool project_is_over(const struct doc *doc, uint32_t p)
-{
-    if (doc->req->projects[p].failure)
-        return true;
-    const struct doc_plan *plan = doc_plan(doc, p);
-    if (!plan)
-        return false;
-    if (plan->setup.outcome != DOC_NO_OUTCOME)
-        return true;
-    for (uint32_t m = 0; m < plan->module_count; m++)
-        if (!doc_result(doc, p, m))
-            return false;
-    return true;
 }
 
 void project_prepare(struct project *project, const struct doc *doc)
@@ -162,7 +151,8 @@ void project_prepare(struct project *project, const struct doc *doc)
     project->is_preparing = true;
     eval->preparing++;
     project->prepared = prepare_start(eval->owner->config.prepare,
-                                      &(struct prepare_spec){.project = source->name,
+                                      &(struct prepare_spec){.group = eval->id,
+                                                             .project = source->name,
                                                              .bundle_path = bundle,
                                                              .bundle = source->bundle,
                                                              .tree = source->tree,
@@ -174,5 +164,6 @@ void project_prepare(struct project *project, const struct doc *doc)
 void project_start_chore(struct project *project, const struct dispatch_work *work)
 {
     project->chore = *work;
+    project->has_slot = true;
     prepare_modules(project->prepared, work->slot, on_modules, project);
 }
