@@ -215,14 +215,12 @@ class Recorder:
             return r.FAILED, 0
         if report.outcome != "passed":
             return None, 0
-        if xfail:
-            return r.XPASSED, 0
         raised = self.raised.get((report.nodeid, report.when))
         if when == r.CALL:
             raised = raised or self.inner.get(report.nodeid)
         if when == r.SUBTEST:
             raised = False
-        return r.PASSED, r.RAISED if raised else 0
+        return r.XPASSED if xfail else r.PASSED, r.RAISED if raised else 0
 
     def _index(self, nodeid, when):
         indexes = self.indexes.get(nodeid)

@@ -83,6 +83,7 @@ static bool take_phase(struct verdict *self, const struct record *record)
         return tampered(self, "an unknown test is reported");
     struct verdict_case *test = &self->cases[record->phase.index];
     bool was_finished = test->finished;
+    test->removed = false; /* what runs counts, whoever takes it back */
     size_t before = verdict_case_bytes(test);
     size_t room =
         self->text_bytes < VERDICT_CASES_BYTES ? VERDICT_CASES_BYTES - self->text_bytes : 0;

@@ -250,6 +250,25 @@ static void a_test_cannot_be_deselected_after_it_failed(void **unused)
     assert_true(result.tampered);
 }
 
+static void a_test_that_is_deselected_while_it_runs_counts(void **unused)
+{
+    (void)unused;
+    given_a_job(JOB_RUN);
+    collected(2);
+    ran(0, RECORD_PASSED);
+    phase(1, RECORD_SETUP, RECORD_PASSED);
+    begin_record(RECORD_REMOVED, 1);
+    put_uint(1);
+    sent();
+    phase(1, RECORD_CALL, RECORD_FAILED);
+    phase(1, RECORD_TEARDOWN, RECORD_PASSED);
+    ended(0);
+    judged();
+    came_to("failed");
+    assert_int_equal(result.counts.passed, 1);
+    assert_int_equal(result.counts.failed, 1);
+}
+
 static void nothing_and_only_skipped_are_no_passes(void **unused)
 {
     (void)unused;
@@ -453,6 +472,7 @@ int main(void)
         cmocka_unit_test(what_raised_and_reports_that_it_passed_is_an_error),
         cmocka_unit_test(a_deselected_test_is_none),
         cmocka_unit_test(a_test_cannot_be_deselected_after_it_failed),
+        cmocka_unit_test(a_test_that_is_deselected_while_it_runs_counts),
         cmocka_unit_test(nothing_and_only_skipped_are_no_passes),
         cmocka_unit_test(a_module_that_cannot_be_collected_is_one_error),
         cmocka_unit_test(an_end_without_a_word_is_an_error_or_a_crash),
