@@ -58,11 +58,13 @@ def find_address(text):
 
 
 class Node:
-    def __init__(self, folder, *options, program=None, start=True):
+    def __init__(self, folder, *options, program=None, start=True, uid=None, env=None):
         self.data = os.path.join(str(folder), "data")
         self.log = os.path.join(str(folder), "node.log")
         self.options = list(options)
         self.program = program or PROGRAM
+        self.uid = uid  # to run as, when we are root
+        self.env = env or {}  # variables of its own, None takes one away
         self.process = None
         self.address = None
         os.makedirs(str(folder), exist_ok=True)
@@ -87,7 +89,7 @@ class Node:
         begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(argv + self.options + list(more), stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, env=environment(), cwd="/")
+                                            stdin=subprocess.DEVNULL, cwd="/", **self.identity())
         self.address = None
         deadline = time.monotonic() + START_S
         while not self.is_ready(begin):
@@ -98,6 +100,14 @@ class Node:
                 raise NodeFailed(f"the node is not ready after {START_S} s:\n{self.tail()}")
             time.sleep(0.02)
         return self
+
+    def identity(self):
+        """Whom it runs as, and with which variables."""
+        env = {name: value for name, value in {**environment(), **self.env}.items()
+               if value is not None}
+        if self.uid is None:
+            return {"env": env}
+        return {"env": env, "user": self.uid, "group": self.uid, "extra_groups": []}
 
     def is_ready(self, begin):
         if self.address is None:

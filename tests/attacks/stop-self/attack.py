@@ -1,0 +1,7 @@
+import os
+import signal
+
+
+def test_stops():
+    for target in (os.getppid(), os.getpid()):
+        os.kill(target, signal.SIGSTOP)
