@@ -2,6 +2,7 @@
 
 #include "node/api/api.h"
 #include "node/api/auth.h"
+#include "node/machine.h"
 #include "node/options.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
@@ -12,13 +13,10 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define EXIT_USAGE     4
@@ -62,34 +60,6 @@ struct node {
 };
 
 /* ---- what the machine has -------------------------------------------------------------------- */
-
-static unsigned automatic_slots(void)
-{
-    cpu_set_t cpus;
-    struct sysinfo info;
-    unsigned cores = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
-    unsigned gib = cores;
-    if (sysinfo(&info) == 0)
-        gib = (unsigned)((uint64_t)info.totalram * info.mem_unit >> 30);
-    unsigned slots = cores < gib ? cores : gib;
-    return slots ? slots : 1;
-}
-
-static char *own_program(void)
-{
-    char path[4096];
-    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
-    return len > 0 ? mem_strndup(path, (size_t)len) : mem_strdup("/proc/self/exe");
-}
-
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
 
 static int check_isolation(struct node *self, struct err *err)
 {
@@ -407,8 +377,8 @@ static void print_banner(const struct node *self)
 
 static int set_up(struct node *self, struct err *err)
 {
-    self->program = own_program();
-    self->slots = self->options.slots ? (unsigned)self->options.slots : automatic_slots();
+    self->program = machine_program();
+    self->slots = self->options.slots ? (unsigned)self->options.slots : machine_slots();
     self->base = event_base_new();
     if (!self->base)
         return err_set(err, ERR_IO, "no event loop: %m");
@@ -435,7 +405,8 @@ static void tear_down(struct node *self)
     api_free(self->api);
     evals_free(self->evals);
     prepare_host_free(self->prepare);
-    env_store_free(self->envs);
+    if (self->envs)
+        env_store_free(self->envs);
     store_close(self->store);
     auth_free(self->auth);
     struct event *events[] = {self->signals[0],   self->signals[1],  self->drain_timer,
@@ -484,7 +455,7 @@ int node_main(int argc, char **argv)
         return 0;
     }
     signal(SIGPIPE, SIG_IGN);
-    raise_descriptor_limit();
+    machine_raise_descriptors();
     umask(022);
     log_setup((enum log_level)self->options.log_level,
               self->options.log_format == OPTIONS_LOG_JSON ||

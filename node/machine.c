@@ -1,0 +1,37 @@
+#include "node/machine.h"
+
+#include "proto/base/mem.h"
+
+#include <sched.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+unsigned machine_slots(void)
+{
+    cpu_set_t cpus;
+    struct sysinfo info;
+    unsigned cores = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
+    unsigned gib = cores;
+    if (sysinfo(&info) == 0)
+        gib = (unsigned)((uint64_t)info.totalram * info.mem_unit >> 30);
+    unsigned slots = cores < gib ? cores : gib;
+    return slots ? slots : 1;
+}
+
+char *machine_program(void)
+{
+    char path[4096];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    return len > 0 ? mem_strndup(path, (size_t)len) : mem_strdup("/proc/self/exe");
+}
+
+void machine_raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}

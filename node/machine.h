@@ -1,0 +1,14 @@
+/* machine: what the daemon asks of the machine when it starts. */
+#ifndef NODE_MACHINE_H
+#define NODE_MACHINE_H
+
+/* How many modules it can run at once: a core and a GiB of memory for each, at least one. */
+unsigned machine_slots(void);
+
+/* Returns the path of this very program, owned. */
+char *machine_program(void);
+
+/* Raises the limit of open descriptors as far as it goes: every connection and job needs some. */
+void machine_raise_descriptors(void);
+
+#endif
