@@ -1,16 +1,18 @@
 """Byte code for a whole tree, made once by us and used by every job of that tree.
 
-For each .py file the plain .pyc and, where pytest would rewrite it, the rewritten one, both bound to
-the source's size and time, so that Python and pytest take them as their own. No code of the project
+For each .py file the plain .pyc and, where pytest would rewrite it, the rewritten one, bound to the
+source as Python and pytest bind theirs, so that they take them as their own. No code of the project
 is imported. A file whose compilation warns is left out: a suite that turns warnings into errors must
 meet them as it would in a fresh checkout.
 """
 import marshal
 import os
+import pathlib
 import struct
 import sys
+import tempfile
 import warnings
-from importlib.util import MAGIC_NUMBER
+from importlib.util import MAGIC_NUMBER, source_hash
 
 SOURCE_MAX = 8 << 20
 FILES_MAX = 20000
@@ -46,12 +48,12 @@ def _compile_file(root, path, output_fd, rewrite, report):
     code = _quiet(lambda: compile(source, path, "exec", dont_inherit=True))
     if code is None:
         return
-    _store(output_fd, folder, "%s.%s.pyc" % (stem, tag), code, stat)
+    _store(output_fd, folder, "%s.%s.pyc" % (stem, tag), by_time(source, stat), code)
     report["plain"] += 1
     if rewrite and "test" in name:
         code = _quiet(lambda: rewrite.code(source, path))
         if code is not None:
-            _store(output_fd, folder, stem + rewrite.tail, code, stat)
+            _store(output_fd, folder, stem + rewrite.tail, rewrite.binding(source, stat), code)
             report["rewritten"] += 1
 
 
@@ -65,7 +67,15 @@ def _quiet(make):
             return None
 
 
-def _store(output_fd, folder, name, code, stat):
+def by_time(source, stat):
+    return struct.pack("<III", 0, int(stat.st_mtime) & 0xFFFFFFFF, stat.st_size & 0xFFFFFFFF)
+
+
+def by_hash(source, stat):
+    return struct.pack("<I", 3) + source_hash(source)
+
+
+def _store(output_fd, folder, name, binding, code):
     place = os.path.join(folder, "__pycache__")
     made = ""
     for part in place.split(os.sep):
@@ -74,24 +84,41 @@ def _store(output_fd, folder, name, code, stat):
             os.mkdir(made, 0o755, dir_fd=output_fd)
         except FileExistsError:
             pass
-    data = MAGIC_NUMBER + struct.pack("<III", 0, int(stat.st_mtime) & 0xFFFFFFFF,
-                                      stat.st_size & 0xFFFFFFFF) + marshal.dumps(code)
+    data = MAGIC_NUMBER + binding + marshal.dumps(code)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with os.fdopen(os.open(os.path.join(place, name), flags, 0o644, dir_fd=output_fd), "wb") as out:
         out.write(data)
 
 
 class _Rewrite:
-    """pytest's own rewriting; its inner interface, so guarded by a trial."""
+    """pytest's own rewriting; its inner interface, so guarded by a trial.
+
+    Which binding it believes is tried too: up to some version 9 time and size, then a hash of the
+    source. One that it does not believe costs every job the rewriting again, and nobody notices.
+    """
+
+    PROBE = b"def test():\n    assert len([1]) == 1\n"
 
     def __init__(self):
         import _pytest.assertion.rewrite as rewrite
 
         self.inner = rewrite
         self.tail = rewrite.PYC_TAIL
-        probe = self.code(b"def test():\n    assert len([1]) == 1\n", "/probe.py")
+        probe = self.code(self.PROBE, "/probe.py")
         if "@pytest_ar" not in probe.co_names or not self.tail.endswith(".pyc"):
             raise ImportError("pytest rewrites in another way")
+        believed = [binding for binding in (by_hash, by_time) if self.is_believed(binding, probe)]
+        if not believed:
+            raise ImportError("pytest binds byte code in another way")
+        self.binding = believed[0]
+
+    def is_believed(self, binding, code):
+        with tempfile.TemporaryDirectory() as folder:
+            source, cached = pathlib.Path(folder, "probe.py"), pathlib.Path(folder, "probe.pyc")
+            source.write_bytes(self.PROBE)
+            data = MAGIC_NUMBER + binding(self.PROBE, os.stat(source)) + marshal.dumps(code)
+            cached.write_bytes(data)
+            return self.inner._read_pyc(source, cached) is not None
 
     def code(self, source, path):
         import ast
