@@ -170,27 +170,58 @@ static bool find_v2(struct cgroup_root *out, const char *name)
     return false;
 }
 
-void cgroup_find(struct cgroup_root *out, const char *name)
+/* Only empty groups can be removed: what has processes stays. */
+static void remove_groups(const char *path)
 {
-    *out = (struct cgroup_root){.why = "no cgroup with a memory controller is mounted"};
-    if (find_v1(out, name) || find_v2(out, name))
-        out->why[0] = '\0';
-    else
-        out->memory[0] = '\0';
-}
-
-void cgroup_root_remove(const struct cgroup_root *root)
-{
-    if (root->kind == CGROUP_NONE)
-        return;
-    DIR *dir = opendir(root->memory);
+    DIR *dir = opendir(path);
     if (!dir)
         return;
     for (struct dirent *entry; (entry = readdir(dir));)
         if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
             (void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
     closedir(dir);
-    (void)rmdir(root->memory);
+    (void)rmdir(path);
+}
+
+/* A node that was killed could not remove its own: <anything>-<pid> beside ours, of a process that
+ * is no more. */
+static void remove_stale(const char *own)
+{
+    const char *name = strrchr(own, '/') + 1;
+    const char *dash = strrchr(name, '-');
+    owned_mem char *parent = mem_strndup(own, (size_t)(name - own));
+    DIR *dir = dash ? opendir(parent) : NULL;
+    if (!dir)
+        return;
+    size_t stem = (size_t)(dash + 1 - name);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char *end;
+        if (strncmp(entry->d_name, name, stem) != 0)
+            continue;
+        long pid = strtol(entry->d_name + stem, &end, 10);
+        if (*end != '\0' || pid <= 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+            continue;
+        owned_mem char *path = mem_printf("%s%s", parent, entry->d_name);
+        remove_groups(path);
+    }
+    closedir(dir);
+}
+
+void cgroup_find(struct cgroup_root *out, const char *name)
+{
+    *out = (struct cgroup_root){.why = "no cgroup with a memory controller is mounted"};
+    if (find_v1(out, name) || find_v2(out, name)) {
+        out->why[0] = '\0';
+        remove_stale(out->memory);
+    } else {
+        out->memory[0] = '\0';
+    }
+}
+
+void cgroup_root_remove(const struct cgroup_root *root)
+{
+    if (root->kind != CGROUP_NONE)
+        remove_groups(root->memory);
 }
 
 int cgroup_open(struct cgroup *self, const struct cgroup_root *root, unsigned slot, struct err *err)

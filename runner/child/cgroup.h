@@ -22,7 +22,8 @@ struct cgroup_root {
 };
 
 /* Finds by trying what can be used. Never fails: kind is CGROUP_NONE and `why` says why. Groups are
- * made as <where this process is>/<name>; `name` is one path component, "testmesh-<pid>". */
+ * made as <where this process is>/<name>; `name` is one path component, "testmesh-<pid>". Removes
+ * the empty groups of that name that dead processes left. */
 void cgroup_find(struct cgroup_root *out, const char *name);
 
 /* Removes the folder that cgroup_find() made and the empty groups in it. */
