@@ -10,6 +10,7 @@
 #include "proto/base/mem.h"
 #include "runner/jail/jail.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
@@ -79,10 +80,15 @@ static int check_isolation(struct node *self, struct err *err)
                    self->jail.problem, self->jail.advice);
 }
 
+/* A name like 127.example.org must not pass for an address. */
 static bool is_loopback(const char *address)
 {
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "localhost:", 10) == 0 ||
-           strncmp(address, "[::1]", 5) == 0;
+    struct in_addr ip;
+    const char *colon = strrchr(address, ':');
+    owned_mem char *host = mem_strndup(address, colon ? (size_t)(colon - address) : 0);
+    if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
+        return true;
+    return inet_pton(AF_INET, host, &ip) == 1 && ntohl(ip.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
 static int check_exposure(const struct node *self, struct err *err)
