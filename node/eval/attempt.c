@@ -144,8 +144,10 @@ static struct job *start_job(struct attempt *attempt, const struct doc *doc, str
     prepare_fill(attempt->project->prepared, &spec);
     for (size_t i = 0; i < options->pytest_arg_count && i < JOB_ARGS_MAX; i++)
         spec.args[spec.arg_count++] = options->pytest_args[i];
-    if (options->timeout_s)
-        spec.limits.wall_ms = (uint64_t)options->timeout_s * 1000;
+    /* A request may shorten what the operator allows, never lengthen it. */
+    uint64_t wanted_ms = (uint64_t)options->timeout_s * 1000;
+    if (wanted_ms && wanted_ms < spec.limits.wall_ms)
+        spec.limits.wall_ms = wanted_ms;
     static const struct job_callbacks callbacks = {.progress = on_job_progress,
                                                    .done = on_job_done};
     return engine_start(self->config.engine, &spec, &callbacks, attempt, err);
