@@ -1,4 +1,8 @@
-"""A fresh node with empty caches, against venv, pip and pytest for each project in turn."""
+"""A fresh node with empty caches, against venv, pip and pytest for each project in turn.
+
+The node has uv as ./boot.sh gives it, and begins with nothing on its disk. The script has pip's own
+cache of downloads as it happens to be, warm mostly: that is how such scripts run.
+"""
 
 import argparse
 import os
@@ -51,8 +55,11 @@ def sequential(projects, python, folder):
 def cold_node(projects, python, folder):
     """From the start of the process to the last mark."""
     data = rivals.zip_of(projects, folder)
+    uv = corpus.find_uv()
+    options = ["--python", python] + (["--uv", uv] if uv else [])
+    print(f"the node installs with {uv or 'pip'}", flush=True)
     started = time.perf_counter()
-    with Node(os.path.join(folder, "node"), "--python", python) as node:
+    with Node(os.path.join(folder, "node"), *options) as node:
         id = node.submit(data)
         node.wait_done(id, 3600)
         seconds = time.perf_counter() - started

@@ -68,7 +68,10 @@ def key_of(*parts):
 
 
 def find_uv():
-    for path in (os.environ.get("TESTMESH_UV"), os.path.join(ROOT, "build", "tools", "bin", "uv")):
+    tools = [os.path.join(ROOT, *parts) for parts in (
+        (".testmesh", "tools", "bin", "uv"), (".testmesh", "tools", "venv", "bin", "uv"),
+        ("build", "tools", "bin", "uv"))]
+    for path in [os.environ.get("TESTMESH_UV"), *tools]:
         if path and os.access(path, os.X_OK):
             return path
     return shutil.which("uv")

@@ -49,6 +49,7 @@ def is_good(path, sha256):
 
 def unpack(project):
     if os.path.exists(os.path.join(project.tree, "testmesh.ini")):
+        write_ini(project)  # corpus.json may say something else by now
         return
     shutil.rmtree(project.tree, ignore_errors=True)
     parent = os.path.dirname(project.tree)
@@ -58,6 +59,10 @@ def unpack(project):
             archive.extractall(parent, filter="data")
         else:
             archive.extractall(parent)
+    write_ini(project)
+
+
+def write_ini(project):
     with open(os.path.join(project.tree, "testmesh.ini"), "w", encoding="utf-8") as file:
         file.write(ini_of(project))
 
