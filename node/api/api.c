@@ -1,5 +1,6 @@
 #include "node/api/auth.h"
 #include "node/api/internal.h"
+#include "node/api/upload.h"
 
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
@@ -11,7 +12,7 @@ static const struct http_route rows[] = {
      .pattern = "/evaluation",
      .scope = HTTP_USER,
      .body = HTTP_BODY_FORM,
-     .form = &submit_form,
+     .form = &upload_form,
      .handler = submit_handle},
     {.method = "GET", .pattern = "/evaluation", .scope = HTTP_USER, .handler = evaluation_list},
     {.method = "GET", .pattern = "/evaluation/:id", .scope = HTTP_USER, .handler = evaluation_show},
@@ -39,6 +40,7 @@ static const struct http_route rows[] = {
     {.method = "GET", .pattern = "/ping", .scope = HTTP_PUBLIC, .handler = network_ping},
     {.method = "GET", .pattern = "/healthz", .scope = HTTP_PUBLIC, .handler = network_healthz},
     {.method = "GET", .pattern = "/readyz", .scope = HTTP_PUBLIC, .handler = network_readyz},
+    {.method = "GET", .pattern = "/openapi.json", .scope = HTTP_PUBLIC, .handler = network_openapi},
     {.method = "GET",
      .pattern = "/problems/:code",
      .scope = HTTP_PUBLIC,
@@ -64,6 +66,8 @@ void api_free(struct api *self)
         return;
     evaluation_free_waiters(self);
     submit_free_all(self);
+    free(self->final_tag);
+    buf_fini(&self->final_text);
     free(self->routes);
     free(self);
 }
@@ -80,4 +84,8 @@ int api_authorize(const struct http_exchange *x, enum http_scope scope, void *ar
     return auth_check(self->config.auth, x, scope, err);
 }
 
-void api_drain(struct api *self) { self->is_draining = true; }
+void api_drain(struct api *self)
+{
+    self->is_draining = true;
+    evaluation_answer_waiters(self);
+}

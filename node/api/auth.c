@@ -1,7 +1,6 @@
 #include "node/api/auth.h"
 
 #include "proto/base/file.h"
-#include "proto/base/hash.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 
@@ -79,4 +78,15 @@ int auth_check(const struct auth *self, const struct http_exchange *x, enum http
     for (size_t i = 0; i < self->count; i++)
         is_known |= sodium_memcmp(hash.bytes, self->tokens[i].bytes, HASH_BYTES) == 0;
     return is_known ? 0 : err_set(err, ERR_UNAUTHORIZED, "the token is not one of this node's");
+}
+
+void auth_user(const struct auth *self, const struct http_exchange *x, char out[HASH_HEX])
+{
+    const char *token = self->count > 0 ? http_bearer(x) : NULL;
+    struct hash hash;
+    out[0] = '\0';
+    if (!token)
+        return;
+    hash = hash_of(token, strlen(token));
+    hash_hex(&hash, out);
 }

@@ -7,6 +7,7 @@
 #define NODE_API_AUTH_H
 
 #include "node/http/server.h"
+#include "proto/base/hash.h"
 
 struct auth;
 
@@ -19,5 +20,8 @@ void auth_free(struct auth *self);
 /* For http_config.authorize's work. Errors: ERR_UNAUTHORIZED, ERR_FORBIDDEN. */
 int auth_check(const struct auth *self, const struct http_exchange *x, enum http_scope scope,
                struct err *err) ERR_CHECKED;
+
+/* Names who asks, by the token's hash; "" where nobody sends one. */
+void auth_user(const struct auth *self, const struct http_exchange *x, char out[HASH_HEX]);
 
 #endif

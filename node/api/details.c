@@ -1,6 +1,7 @@
 /* details: every test of an evaluation, and what its modules printed. */
 #include "node/api/internal.h"
 
+#include "proto/base/clock.h"
 #include "proto/base/mem.h"
 
 #include <errno.h>
@@ -12,7 +13,8 @@
 
 #define TESTS_LIMIT_DEFAULT 200
 #define TESTS_LIMIT_MAX     1000
-#define TESTS_ANSWER_MAX    (8u << 20) /* a page ends early here; there is always a next */
+#define TESTS_ANSWER_MAX    (8u << 20) /* a page ends early here, … */
+#define TESTS_WORK_MS       30 /* … or when it has kept the loop so long; there is a next */
 #define CASES_MAX           (64u << 20)
 
 struct page {
@@ -22,6 +24,7 @@ struct page {
     const char *module;
     const char *outcome;
     bool has_detail;
+    uint64_t end_ms;
     size_t left;
     uint64_t from_module; /* the cursor: index over all modules, then line in it */
     uint64_t from_line;
@@ -74,6 +77,21 @@ static bool offer_module_itself(struct page *page, const struct summary_module *
     return offer(page, module, project, test);
 }
 
+/* Says whether a module with records can have a test that is asked for, without reading them. */
+static bool may_have(const struct page *page, const struct doc_tally *tally)
+{
+    const struct {
+        const char *name;
+        uint32_t count;
+    } counts[] = {{"passed", tally->passed},   {"failed", tally->failed},
+                  {"error", tally->errors},    {"skipped", tally->skipped},
+                  {"xfailed", tally->xfailed}, {"xpassed", tally->xpassed}};
+    for (size_t i = 0; page->outcome && i < countof(counts); i++)
+        if (strcmp(page->outcome, counts[i].name) == 0)
+            return counts[i].count > 0;
+    return true;
+}
+
 static bool is_bad_end(enum doc_outcome outcome)
 {
     return outcome != DOC_NO_OUTCOME && outcome != DOC_PASSED && outcome != DOC_NO_TESTS &&
@@ -90,6 +108,12 @@ static bool offer_module(struct api *self, struct page *page, const struct summa
     if (!module->rec || !doc_hash_is_set(&module->rec->cases))
         return page->next_line > 0 || !is_bad_end(module->outcome) ||
                offer_module_itself(page, module, project);
+    if (!may_have(page, &module->rec->tally))
+        return true;
+    if (clock_mono_ms() >= page->end_ms) {
+        page->is_cut = true;
+        return false;
+    }
     if (store_read_blob(self->config.store, &module->rec->cases, "jsonl", CASES_MAX, &cases, NULL))
         return true;
     for (const char *at = cases.data; at < cases.data + cases.len; line++) {
@@ -146,6 +170,7 @@ static int read_page(const struct http_exchange *x, struct page *page, struct er
     if (http_query_int(x, "limit", TESTS_LIMIT_DEFAULT, 1, TESTS_LIMIT_MAX, &limit, err) ||
         http_query_int(x, "detail", 1, 0, 1, &detail, err))
         return err->code;
+    page->end_ms = clock_mono_ms() + TESTS_WORK_MS;
     page->left = (size_t)limit;
     page->has_detail = detail != 0;
     page->project = http_query(x, "project");

@@ -2,7 +2,6 @@
  */
 #include "node/api/internal.h"
 
-#include "proto/base/clock.h"
 #include "proto/base/mem.h"
 
 #include <event2/event.h>
@@ -12,174 +11,6 @@
 
 #define LIST_LIMIT_DEFAULT 100
 #define LIST_LIMIT_MAX     1000
-
-/* ---- pieces of JSON -------------------------------------------------------------------------- */
-
-static void put_percentages(struct json_out *out, const struct summary_marks *marks)
-{
-    json_out_key_real(out, "%passed", marks->passed_e4 / 1e4, 4);
-    json_out_key_real(out, "%failed", marks->failed_e4 / 1e4, 4);
-}
-
-static void put_mark(struct json_out *out, const char *key, bool is_known, uint32_t nota_e5)
-{
-    json_out_key(out, key);
-    if (is_known)
-        json_out_real(out, nota_e5 / 1e5, 5);
-    else
-        json_out_null(out);
-}
-
-static void put_seconds(struct json_out *out, const char *key, uint64_t ms)
-{
-    json_out_key_real(out, key, (double)ms / 1e3, 3);
-}
-
-static void put_time(struct json_out *out, const char *key, uint64_t wall_ms)
-{
-    char when[CLOCK_TEXT];
-    json_out_key_str(out, key, clock_format(wall_ms, when));
-}
-
-static void put_limit(struct json_out *out, const struct doc_limit *limit)
-{
-    if (!limit->name)
-        return;
-    json_out_key(out, "limit");
-    json_out_open_object(out);
-    json_out_key_str(out, "name", limit->name);
-    json_out_key_uint(out, "used", limit->used);
-    json_out_key_uint(out, "allowed", limit->allowed);
-    json_out_close_object(out);
-}
-
-/* Nobody to blame is null here. */
-static const char *blame_name(enum doc_blame blame)
-{
-    return blame == DOC_BLAME_NONE ? NULL : doc_blame_name(blame);
-}
-
-static void put_module(struct json_out *out, const struct summary_module *module)
-{
-    json_out_open_object(out);
-    put_percentages(out, &module->marks);
-    json_out_key_uint(out, "passed", module->tally.passed + module->tally.xpassed);
-    json_out_key_uint(out, "failed", module->tally.failed);
-    json_out_key_uint(out, "errors", module->tally.errors);
-    json_out_key_uint(out, "skipped", module->tally.skipped);
-    json_out_key_uint(out, "xfailed", module->tally.xfailed);
-    json_out_key_uint(out, "xpassed", module->tally.xpassed);
-    json_out_key_uint(out, "deselected", module->tally.deselected);
-    put_seconds(out, "time", module->ms);
-    json_out_key_str(out, "status", summary_phase_name(module->phase));
-    json_out_key_str(out, "outcome", doc_outcome_name(module->outcome));
-    json_out_key_str(out, "blame", blame_name(module->blame));
-    json_out_key_str(out, "node", module->addr);
-    json_out_key_uint(out, "attempts", module->attempts);
-    json_out_key_bool(out, "cached", module->cached);
-    if (module->rec) {
-        char tier[2] = {module->rec->tier, '\0'};
-        json_out_key_str(out, "message", module->rec->message);
-        json_out_key_str(out, "tier", tier[0] ? tier : NULL);
-        json_out_key_int(out, "exit_code", module->rec->exit_code);
-        put_limit(out, &module->rec->limit);
-    }
-    json_out_close_object(out);
-}
-
-static void put_project(struct json_out *out, const struct summary_project *project)
-{
-    json_out_open_object(out);
-    put_percentages(out, &project->marks);
-    put_mark(out, "nota", project->has_nota, project->marks.nota_e5);
-    json_out_key_uint(out, "executed", project->executed);
-    json_out_key_uint(out, "executing", project->executing);
-    json_out_key_uint(out, "pending", project->pending);
-    put_seconds(out, "time", project->ms);
-    json_out_key_str(out, "source", project->source);
-    json_out_key_str(out, "requirements", project->requirements);
-    json_out_key_uint(out, "passed", summary_good(&project->tally));
-    json_out_key_uint(out, "failed", project->tally.failed);
-    json_out_key_uint(out, "errors", project->tally.errors);
-    json_out_key_uint(out, "skipped", project->tally.skipped);
-    json_out_key_str(out, "status", summary_phase_name(project->phase));
-    json_out_key_str(out, "outcome", doc_outcome_name(project->outcome));
-    json_out_key_str(out, "blame", blame_name(project->blame));
-    json_out_key_str(out, "message", project->message);
-    json_out_close_object(out);
-}
-
-static void put_run_info(struct json_out *out, const struct summary *summary)
-{
-    json_out_key(out, "_run_info");
-    json_out_open_object(out);
-    json_out_key_uint(out, "errors", summary->tally.errors);
-    put_percentages(out, &summary->marks);
-    json_out_key_real(out, "nota", summary->marks.nota_e5 / 1e5, 5);
-    put_mark(out, "mean_nota", summary->has_mean_nota, summary->mean_nota_e5);
-    put_seconds(out, "eval_time", summary->eval_ms);
-    json_out_close_object(out);
-}
-
-static void put_module_results(struct json_out *out, const struct summary *summary)
-{
-    json_out_key(out, "module_results");
-    json_out_open_object(out);
-    for (size_t p = 0; p < summary->project_count; p++) {
-        const struct summary_project *project = &summary->projects[p];
-        json_out_key(out, project->name);
-        json_out_open_object(out);
-        for (size_t m = 0; m < project->module_count; m++) {
-            const struct summary_module *module = &summary->modules[project->first_module + m];
-            json_out_key(out, module->path);
-            put_module(out, module);
-        }
-        json_out_close_object(out);
-    }
-    json_out_close_object(out);
-}
-
-static void put_ignored(struct json_out *out, const struct doc *doc)
-{
-    json_out_key(out, "ignored");
-    json_out_open_array(out);
-    for (size_t i = 0; i < doc->req->ignored_count; i++) {
-        json_out_open_object(out);
-        json_out_key_str(out, "path", doc->req->ignored[i].path);
-        json_out_key_str(out, "why", doc->req->ignored[i].why);
-        json_out_close_object(out);
-    }
-    json_out_close_array(out);
-}
-
-static void put_document(struct buf *text, const struct doc *doc, const struct summary *summary)
-{
-    struct json_out out;
-    char id[ID_EVAL_TEXT];
-    json_out_init(&out, text);
-    json_out_open_object(&out);
-    json_out_key_str(&out, "id", id_eval_format(summary->id, id));
-    json_out_key_str(&out, "name", summary->name);
-    json_out_key_str(&out, "status", summary_status_name(summary->status));
-    put_time(&out, "submitted_at", summary->created_ms);
-    put_run_info(&out, summary);
-    if (summary->incomplete)
-        json_out_key_bool(&out, "incomplete", true);
-    json_out_key_uint(&out, "executed", summary->executed);
-    json_out_key_uint(&out, "executing", summary->executing);
-    json_out_key_uint(&out, "pending", summary->pending);
-    put_module_results(&out, summary);
-    json_out_key(&out, "projects");
-    json_out_open_object(&out);
-    for (size_t p = 0; p < summary->project_count; p++) {
-        json_out_key(&out, summary->projects[p].name);
-        put_project(&out, &summary->projects[p]);
-    }
-    json_out_close_object(&out);
-    put_ignored(&out, doc);
-    json_out_close_object(&out);
-    buf_putc(text, '\n');
-}
 
 /* ---- GET /evaluation/<id> -------------------------------------------------------------------- */
 
@@ -198,19 +29,40 @@ const struct doc *evaluation_find(struct api *self, struct http_exchange *x, uin
     return doc;
 }
 
+/* A final document is kept as text: when a class ends, all who waited get the same. */
+static void keep_text(struct api *self, const char *tag, const struct buf *text)
+{
+    free(self->final_tag);
+    buf_fini(&self->final_text);
+    self->final_tag = mem_strdup(tag);
+    buf_append(&self->final_text, text->data, text->len);
+}
+
+static void answer_text(struct api *self, struct http_exchange *x, const struct doc *doc,
+                        const struct summary_live *live, const char *tag)
+{
+    owned_summary summary;
+    owned_buf text = BUF_INIT;
+    if (doc_is_final(doc) && self->final_tag && strcmp(self->final_tag, tag) == 0) {
+        http_reply(x, 200, "application/json", &self->final_text);
+        return;
+    }
+    summary_init(&summary, doc, live);
+    document_put(&text, doc, &summary);
+    if (doc_is_final(doc))
+        keep_text(self, tag, &text);
+    http_reply_json(x, 200, &text);
+}
+
+/* The tag changes with every progress, but not with the clocks of what runs. */
 static void answer_document(struct api *self, struct http_exchange *x, const struct doc *doc)
 {
     struct evals_live live;
     evals_live(self->config.evals, doc->id, &live);
-    owned_mem char *tag =
-        mem_printf("%" PRIx64 "-%" PRIx64, doc->digest, doc_is_final(doc) ? 0 : live.revision);
-    if (!http_not_modified(x, tag)) {
-        owned_summary summary;
-        owned_buf text = BUF_INIT;
-        summary_init(&summary, doc, &live.live);
-        put_document(&text, doc, &summary);
-        http_reply_json(x, 200, &text);
-    }
+    owned_mem char *tag = mem_printf("%" PRIu64 "-%" PRIx64 "-%" PRIx64, doc->id, doc->digest,
+                                     doc_is_final(doc) ? 0 : live.revision);
+    if (!http_not_modified(x, tag))
+        answer_text(self, x, doc, &live.live, tag);
     evals_live_fini(&live);
 }
 
@@ -232,7 +84,7 @@ void evaluation_show(struct http_exchange *x, void *arg)
     const struct doc *doc = evaluation_find(self, x, &id);
     if (!doc)
         return;
-    if (seconds > 0 && !doc_is_final(doc))
+    if (seconds > 0)
         evaluation_wait(self, x, id, seconds);
     else
         answer_document(self, x, doc);
@@ -284,11 +136,14 @@ static void on_waited(evutil_socket_t fd, short what, void *arg)
 void evaluation_wait(struct api *self, struct http_exchange *x, uint64_t id, int64_t seconds)
 {
     struct waiter *waiter = mem_new(sizeof *waiter);
+    const struct doc *doc = store_find(self->config.store, id, NULL);
     *waiter = (struct waiter){.api = self, .x = x, .id = id, .next = self->waiters};
     waiter->timer = event_new(self->config.base, -1, 0, on_waited, waiter);
     event_add(waiter->timer, &(struct timeval){.tv_sec = seconds});
     self->waiters = waiter;
     http_on_gone(x, on_waiter_gone, waiter);
+    if (!doc || doc_is_final(doc) || self->is_draining)
+        answer_waiter(waiter);
 }
 
 void evaluation_final(void *arg, uint64_t id)
@@ -298,6 +153,14 @@ void evaluation_final(void *arg, uint64_t id)
         next = waiter->next;
         if (waiter->id == id)
             answer_waiter(waiter);
+    }
+}
+
+void evaluation_answer_waiters(struct api *self)
+{
+    for (struct waiter *waiter = self->waiters, *next; waiter; waiter = next) {
+        next = waiter->next;
+        answer_waiter(waiter);
     }
 }
 
@@ -381,12 +244,12 @@ static void put_entry(struct json_out *out, const struct store_entry *entry)
     json_out_key_str(out, "id", id_eval_format(entry->id, id));
     json_out_key_str(out, "name", entry->name);
     json_out_key_str(out, "status", summary_status_name(entry->status));
-    put_time(out, "submitted_at", entry->created_ms);
+    document_put_time(out, "submitted_at", entry->created_ms);
     json_out_key_uint(out, "projects", entry->projects);
     json_out_key_uint(out, "modules", entry->modules);
     json_out_key_real(out, "%passed", entry->marks.passed_e4 / 1e4, 4);
     json_out_key_real(out, "nota", entry->marks.nota_e5 / 1e5, 5);
-    put_mark(out, "mean_nota", entry->has_mean_nota, entry->mean_nota_e5);
+    document_put_mark(out, "mean_nota", entry->has_mean_nota, entry->mean_nota_e5);
     json_out_close_object(out);
 }
 

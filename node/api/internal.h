@@ -20,10 +20,16 @@ struct api {
     struct upload *uploads; /* being received, unpacked or made durable */
     unsigned upload_count;
     struct waiter *waiters; /* held answers */
+    char *final_tag;        /* of the final document that was shown last, or NULL */
+    struct buf final_text;
 };
 
-/* submit.c: POST /evaluation. */
-extern const struct http_form submit_form;
+/* document.c: pieces of JSON. */
+void document_put(struct buf *text, const struct doc *doc, const struct summary *summary);
+void document_put_mark(struct json_out *out, const char *key, bool is_known, uint32_t nota_e5);
+void document_put_time(struct json_out *out, const char *key, uint64_t wall_ms);
+
+/* submit.c: POST /evaluation, with upload_form. */
 void submit_handle(struct http_exchange *x, void *arg);
 void submit_free_all(struct api *self);
 
@@ -35,10 +41,11 @@ void evaluation_cancel(struct http_exchange *x, void *arg);
 /* Reads the id in the path and finds the document. NULL: answered with a problem. */
 const struct doc *evaluation_find(struct api *self, struct http_exchange *x, uint64_t *id);
 
-/* Answers with the document as it is when the evaluation is final, or after `seconds`.
- * `status_then` is the answer's status when it is final. */
+/* Answers with the document: when the evaluation is final, or after `seconds`, or now if it is
+ * final already or this node is about to stop. */
 void evaluation_wait(struct api *self, struct http_exchange *x, uint64_t id, int64_t seconds);
 void evaluation_final(void *arg, uint64_t id);
+void evaluation_answer_waiters(struct api *self); /* now */
 void evaluation_free_waiters(struct api *self);
 
 /* Reads ?wait=SECONDS. Errors: ERR_INVALID. */
@@ -51,6 +58,7 @@ void details_log(struct http_exchange *x, void *arg);
 void details_build_log(struct http_exchange *x, void *arg);
 
 /* network.c */
+void network_openapi(struct http_exchange *x, void *arg);
 void network_stats(struct http_exchange *x, void *arg);
 void network_network(struct http_exchange *x, void *arg);
 void network_peers(struct http_exchange *x, void *arg);

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+extern const unsigned char openapi_json[]; /* docs/openapi.json */
+extern const size_t openapi_json_len;
+
 static void begin(struct json_out *out, struct buf *text)
 {
     json_out_init(out, text);
@@ -99,6 +102,7 @@ static void put_load(struct json_out *out, const struct api *self)
     json_out_key_uint(out, "running", load.running);
     json_out_key_uint(out, "free", load.slots > load.running ? load.slots - load.running : 0);
     json_out_key_uint(out, "waiting", load.waiting);
+    json_out_key_uint(out, "preparing", load.preparing);
     json_out_key_real(out, "waiting_s", (double)load.waiting_ms / 1e3, 3);
     json_out_key_uint(out, "evaluations", load.evaluations);
 }
@@ -177,6 +181,12 @@ void network_readyz(struct http_exchange *x, void *arg)
         network_healthz(x, arg);
 }
 
+void network_openapi(struct http_exchange *x, void *arg)
+{
+    (void)arg;
+    http_reply_static(x, 200, "application/json", openapi_json, openapi_json_len);
+}
+
 void network_problem(struct http_exchange *x, void *arg)
 {
     (void)arg;
@@ -201,7 +211,7 @@ void network_home(struct http_exchange *x, void *arg)
                "Grade a zip of Python projects:\n\n"
                "    curl -F file=@projects.zip http://%s/evaluation\n"
                "    curl http://%s/evaluation/<id>?wait=60\n\n"
-               "See also /evaluation, /stats, /network, /nodes, /load.\n",
+               "See also /openapi.json, /evaluation, /stats, /network, /nodes, /load.\n",
                self->config.facts.version, self->config.address, self->config.address,
                self->config.address);
     http_reply_take(x, 200, "text/plain; charset=utf-8", &text);

@@ -1,0 +1,182 @@
+/* document: an evaluation as JSON, as GET /evaluation/<id> gives it. */
+#include "node/api/internal.h"
+
+#include "proto/base/clock.h"
+
+static void put_percentages(struct json_out *out, const struct summary_marks *marks)
+{
+    json_out_key_real(out, "%passed", marks->passed_e4 / 1e4, 4);
+    json_out_key_real(out, "%failed", marks->failed_e4 / 1e4, 4);
+}
+
+void document_put_mark(struct json_out *out, const char *key, bool is_known, uint32_t nota_e5)
+{
+    json_out_key(out, key);
+    if (is_known)
+        json_out_real(out, nota_e5 / 1e5, 5);
+    else
+        json_out_null(out);
+}
+
+static void put_seconds(struct json_out *out, const char *key, uint64_t ms)
+{
+    json_out_key_real(out, key, (double)ms / 1e3, 3);
+}
+
+void document_put_time(struct json_out *out, const char *key, uint64_t wall_ms)
+{
+    char when[CLOCK_TEXT];
+    json_out_key_str(out, key, clock_format(wall_ms, when));
+}
+
+static void put_limit(struct json_out *out, const struct doc_limit *limit)
+{
+    if (!limit->name)
+        return;
+    json_out_key(out, "limit");
+    json_out_open_object(out);
+    json_out_key_str(out, "name", limit->name);
+    json_out_key_uint(out, "used", limit->used);
+    json_out_key_uint(out, "allowed", limit->allowed);
+    json_out_close_object(out);
+}
+
+/* Nobody to blame is null here. */
+static const char *blame_name(enum doc_blame blame)
+{
+    return blame == DOC_BLAME_NONE ? NULL : doc_blame_name(blame);
+}
+
+static void put_module(struct json_out *out, const struct summary_module *module)
+{
+    json_out_open_object(out);
+    put_percentages(out, &module->marks);
+    json_out_key_uint(out, "passed", module->tally.passed + module->tally.xpassed);
+    json_out_key_uint(out, "failed", module->tally.failed);
+    json_out_key_uint(out, "errors", module->tally.errors);
+    json_out_key_uint(out, "skipped", module->tally.skipped);
+    json_out_key_uint(out, "xfailed", module->tally.xfailed);
+    json_out_key_uint(out, "xpassed", module->tally.xpassed);
+    json_out_key_uint(out, "deselected", module->tally.deselected);
+    put_seconds(out, "time", module->ms);
+    json_out_key_str(out, "status", summary_phase_name(module->phase));
+    json_out_key_str(out, "outcome", doc_outcome_name(module->outcome));
+    json_out_key_str(out, "blame", blame_name(module->blame));
+    json_out_key_str(out, "node", module->addr);
+    json_out_key_uint(out, "attempts", module->attempts);
+    json_out_key_bool(out, "cached", module->cached);
+    if (module->rec) {
+        char tier[2] = {module->rec->tier, '\0'};
+        json_out_key_str(out, "message", module->rec->message);
+        json_out_key_str(out, "tier", tier[0] ? tier : NULL);
+        json_out_key_int(out, "exit_code", module->rec->exit_code);
+        put_limit(out, &module->rec->limit);
+    }
+    json_out_close_object(out);
+}
+
+static void put_project(struct json_out *out, const struct summary_project *project)
+{
+    json_out_open_object(out);
+    put_percentages(out, &project->marks);
+    document_put_mark(out, "nota", project->has_nota, project->marks.nota_e5);
+    json_out_key_uint(out, "executed", project->executed);
+    json_out_key_uint(out, "executing", project->executing);
+    json_out_key_uint(out, "pending", project->pending);
+    put_seconds(out, "time", project->ms);
+    json_out_key_str(out, "source", project->source);
+    json_out_key_str(out, "requirements", project->requirements);
+    json_out_key(out, "notes");
+    json_out_open_array(out);
+    for (size_t i = 0; i < project->note_count; i++)
+        json_out_str(out, project->notes[i]);
+    json_out_close_array(out);
+    json_out_key_uint(out, "passed", summary_good(&project->tally));
+    json_out_key_uint(out, "failed", project->tally.failed);
+    json_out_key_uint(out, "errors", project->tally.errors);
+    json_out_key_uint(out, "skipped", project->tally.skipped);
+    json_out_key_str(out, "status", summary_phase_name(project->phase));
+    json_out_key_str(out, "outcome", doc_outcome_name(project->outcome));
+    json_out_key_str(out, "blame", blame_name(project->blame));
+    json_out_key_str(out, "message", project->message);
+    json_out_close_object(out);
+}
+
+static void put_run_info(struct json_out *out, const struct summary *summary)
+{
+    json_out_key(out, "_run_info");
+    json_out_open_object(out);
+    json_out_key_uint(out, "errors", summary->tally.errors);
+    put_percentages(out, &summary->marks);
+    json_out_key_real(out, "nota", summary->marks.nota_e5 / 1e5, 5);
+    document_put_mark(out, "mean_nota", summary->has_mean_nota, summary->mean_nota_e5);
+    put_seconds(out, "eval_time", summary->eval_ms);
+    json_out_close_object(out);
+}
+
+static void put_module_results(struct json_out *out, const struct summary *summary)
+{
+    json_out_key(out, "module_results");
+    json_out_open_object(out);
+    for (size_t p = 0; p < summary->project_count; p++) {
+        const struct summary_project *project = &summary->projects[p];
+        json_out_key(out, project->name);
+        json_out_open_object(out);
+        for (size_t m = 0; m < project->module_count; m++) {
+            const struct summary_module *module = &summary->modules[project->first_module + m];
+            json_out_key(out, module->path);
+            put_module(out, module);
+        }
+        json_out_close_object(out);
+    }
+    json_out_close_object(out);
+}
+
+static void put_rows(struct json_out *out, const char *key, const struct doc_ignored *rows,
+                     size_t count)
+{
+    json_out_key(out, key);
+    json_out_open_array(out);
+    for (size_t i = 0; i < count; i++) {
+        json_out_open_object(out);
+        json_out_key_str(out, "path", rows[i].path);
+        json_out_key_str(out, "why", rows[i].why);
+        json_out_close_object(out);
+    }
+    json_out_close_array(out);
+}
+
+static void put_projects(struct json_out *out, const struct summary *summary)
+{
+    json_out_key(out, "projects");
+    json_out_open_object(out);
+    for (size_t p = 0; p < summary->project_count; p++) {
+        json_out_key(out, summary->projects[p].name);
+        put_project(out, &summary->projects[p]);
+    }
+    json_out_close_object(out);
+}
+
+void document_put(struct buf *text, const struct doc *doc, const struct summary *summary)
+{
+    struct json_out out;
+    char id[ID_EVAL_TEXT];
+    json_out_init(&out, text);
+    json_out_open_object(&out);
+    json_out_key_str(&out, "id", id_eval_format(summary->id, id));
+    json_out_key_str(&out, "name", summary->name);
+    json_out_key_str(&out, "status", summary_status_name(summary->status));
+    document_put_time(&out, "submitted_at", summary->created_ms);
+    put_run_info(&out, summary);
+    if (summary->incomplete)
+        json_out_key_bool(&out, "incomplete", true);
+    json_out_key_uint(&out, "executed", summary->executed);
+    json_out_key_uint(&out, "executing", summary->executing);
+    json_out_key_uint(&out, "pending", summary->pending);
+    put_module_results(&out, summary);
+    put_projects(&out, summary);
+    put_rows(&out, "ignored", doc->req->ignored, doc->req->ignored_count);
+    put_rows(&out, "remarks", doc->req->remarks, doc->req->remark_count);
+    json_out_close_object(&out);
+    buf_putc(text, '\n');
+}
