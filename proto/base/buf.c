@@ -15,6 +15,7 @@ void buf_fini(struct buf *self)
 char *buf_reserve(struct buf *self, size_t extra)
 {
     self->data = mem_grow(self->data, &self->capacity, self->len + extra + 1, 1);
+    self->data[self->len] = '\0'; /* still a text when nothing comes, as from an empty file */
     return self->data + self->len;
 }
 
