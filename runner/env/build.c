@@ -8,12 +8,14 @@
 #include "proto/base/mem.h"
 #include "runner/env/blame.h"
 #include "runner/env/build_inner.h"
+#include "runner/env/pins.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define PINS_MAX ((size_t)512 << 10)
+#define PINS_MAX    ((size_t)512 << 10)
+#define OWN_WALL_MS 120000 /* of a step that works on what is installed */
 
 static void next(struct build *self, enum build_step step);
 
@@ -28,6 +30,8 @@ static const char *step_name(enum build_step step)
         return "builds";
     case BUILD_PIP:
         return "pip";
+    case BUILD_LOOK:
+        return "look";
     case BUILD_COMPILE:
         return "compile";
     case BUILD_SEAL:
@@ -35,6 +39,48 @@ static const char *step_name(enum build_step step)
     }
     return "?";
 }
+
+/* ---- the turn ---- */
+
+/* Returns whether it is this build's; else it will be called. */
+static bool take_turn(struct build *self)
+{
+    struct build_turn *turn = self->spec.turn;
+    if (turn->holder == NULL)
+        turn->holder = self;
+    if (turn->holder == self)
+        return true;
+    struct build **at = &turn->waiting;
+    while (*at != NULL)
+        at = &(*at)->next_waiting;
+    *at = self;
+    self->is_waiting = true;
+    return false;
+}
+
+/* Gives the turn to the next, or leaves the queue for it; it may have neither. */
+static void give_turn(struct build *self)
+{
+    struct build_turn *turn = self->spec.turn;
+    if (self->is_waiting) {
+        struct build **at = &turn->waiting;
+        while (*at != self)
+            at = &(*at)->next_waiting;
+        *at = self->next_waiting;
+        self->is_waiting = false;
+    }
+    if (turn->holder != self)
+        return;
+    struct build *first = turn->waiting;
+    turn->holder = NULL;
+    if (first == NULL)
+        return;
+    turn->waiting = first->next_waiting;
+    first->is_waiting = false;
+    next(first, BUILD_LOOK);
+}
+
+/* ---- the end ---- */
 
 static void build_free(struct build *self)
 {
@@ -48,6 +94,7 @@ static void build_free(struct build *self)
 static void finish(struct build *self)
 {
     struct build_result *result = &self->result;
+    give_turn(self);
     result->message = buf_str(&self->message);
     result->log = buf_str(&self->log);
     self->done(self->arg, result);
@@ -78,6 +125,10 @@ static void fail_by_words(struct build *self, const char *output)
 {
     owned_buf words = BUF_INIT;
     struct blame blame = blame_read(output, &words);
+    if (self->is_direct && !blame.is_cluster) { /* a resolver may find a way, or better words */
+        next(self, BUILD_RESOLVE);
+        return;
+    }
     if (self->step == BUILD_WHEELS && blame.is_missing_wheel) {
         next(self, BUILD_BUILDS);
         return;
@@ -85,6 +136,9 @@ static void fail_by_words(struct build *self, const char *output)
     env_settings_redact(self->spec.settings, buf_str(&words), words.len, &self->message);
     fail(self, blame.is_cluster ? ENV_BLAME_CLUSTER : ENV_BLAME_PROJECT, blame.reason);
 }
+
+/* Whether the step is a helper of ours, on the host. */
+static bool is_ours(enum build_step step) { return step == BUILD_LOOK || step == BUILD_SEAL; }
 
 /* Whether the step did what it was for; when it did not, the build is over or goes another way. */
 static bool is_good(struct build *self, const struct child_result *result, const char *output)
@@ -94,7 +148,7 @@ static bool is_good(struct build *self, const struct child_result *result, const
         return true;
     if (self->step == BUILD_COMPILE) /* a file that is no Python 3 ends it with 1: no harm */
         return true;
-    if (self->step != BUILD_SEAL && verdict->kind == SUPERVISE_EXITED && verdict->code < 125) {
+    if (!is_ours(self->step) && verdict->kind == SUPERVISE_EXITED && verdict->code < 125) {
         fail_by_words(self, output);
     } else if (verdict->kind == SUPERVISE_LIMITED) {
         buf_printf(&self->message, "installing the requirements: %s", result->text);
@@ -118,6 +172,24 @@ static void take_pins(struct build *self, const struct buf *text)
         return;
     }
     next(self, BUILD_WHEELS);
+}
+
+static void take_look(struct build *self, const struct buf *text)
+{
+    struct err err = ERR_INIT;
+    owned_json *found = json_in_parse(buf_str(text), text->len, &err);
+    if (found == NULL) {
+        fail_here(self, err.text);
+    } else if (self->is_direct &&
+               !pins_cover(self->spec.requirements, json_in_str(found, "installed", "?"))) {
+        give_turn(self);
+        next(self, BUILD_RESOLVE);
+    } else if (json_in_int(found, "misses", 0) > 0) {
+        next(self, BUILD_COMPILE);
+    } else {
+        give_turn(self);
+        next(self, BUILD_SEAL);
+    }
 }
 
 static void take_seal(struct build *self, const struct buf *text)
@@ -161,7 +233,12 @@ static void on_step(void *arg, struct child_result *result)
     case BUILD_WHEELS:
     case BUILD_BUILDS:
     case BUILD_PIP:
-        next(self, BUILD_COMPILE);
+        self->installed_by = self->step;
+        if (take_turn(self))
+            next(self, BUILD_LOOK);
+        break;
+    case BUILD_LOOK:
+        take_look(self, &result->out);
         break;
     case BUILD_COMPILE:
         next(self, BUILD_SEAL);
@@ -172,6 +249,8 @@ static void on_step(void *arg, struct child_result *result)
     }
 }
 
+static bool installs(enum build_step step) { return step < BUILD_LOOK; }
+
 static int start_step(struct build *self, struct err *err)
 {
     struct build_command command;
@@ -179,18 +258,19 @@ static int start_step(struct build *self, struct err *err)
     if (rc != 0)
         return rc;
     uint64_t now = clock_mono_ms();
+    uint64_t left_ms = self->deadline_ms > now ? self->deadline_ms - now : 1;
     struct child_spec child = {
         .argv = command.argv,
         .envp = command.envp,
         .out = {.kind = CHILD_COLLECT, .head_bytes = PINS_MAX, .tail_bytes = ENV_LOG_BYTES},
         .err = {.kind = CHILD_COLLECT, .head_bytes = ENV_LOG_BYTES, .tail_bytes = ENV_LOG_BYTES},
-        .limits = {.wall_ms = self->deadline_ms > now ? self->deadline_ms - now : 1,
+        .limits = {.wall_ms = installs(self->step) ? left_ms : OWN_WALL_MS,
                    .output_bytes = (uint64_t)64 << 20,
                    .memory_bytes = (uint64_t)4 << 30,
                    .file_bytes = (uint64_t)2 << 30},
     };
     const struct env_config *config = self->spec.config;
-    if (config->runtime_dir == NULL || self->step == BUILD_SEAL) {
+    if (config->runtime_dir == NULL || is_ours(self->step)) {
         self->child = child_start(self->base, &child, on_step, self, err);
     } else {
         struct jail_spec jail = {.runtime_dir = config->runtime_dir,
@@ -208,23 +288,32 @@ static int start_step(struct build *self, struct err *err)
     return self->child != NULL ? 0 : (int)err->code;
 }
 
+/* Moves the tree of an attempt that was in vain out of the way. */
+static int set_aside(struct build *self, struct err *err)
+{
+    owned_mem char *old = mem_printf("%s/old-%u", self->spec.work, self->set_aside++);
+    if (rename(self->spec.dir, old) != 0)
+        return err_set(err, ERR_IO, "rename %s: %m", self->spec.dir);
+    return 0;
+}
+
 static int prepare(struct build *self, enum build_step step, struct err *err)
 {
     const struct build_spec *spec = &self->spec;
+    int rc = 0;
     switch (step) {
     case BUILD_RESOLVE: /* strangers may write to this tree; it is not used for anything else */
-        return build_tree_make(self, self->scratch, err);
-    case BUILD_BUILDS: { /* nothing of the step before is left */
-        owned_mem char *old = mem_printf("%s/old", spec->work);
-        if (rename(spec->dir, old) != 0)
-            return err_set(err, ERR_IO, "rename %s: %m", spec->dir);
-        return build_tree_make(self, spec->dir, err);
-    }
+        self->is_direct = false;
+        rc = file_exists(spec->dir) ? set_aside(self, err) : 0;
+        return rc == 0 ? build_tree_make(self, self->scratch, err) : rc;
+    case BUILD_BUILDS: /* nothing of the step before is left */
+        rc = set_aside(self, err);
+        return rc == 0 ? build_tree_make(self, spec->dir, err) : rc;
     case BUILD_WHEELS:
-    case BUILD_PIP: {
-        int rc = build_tree_make(self, spec->dir, err);
+    case BUILD_PIP:
+        rc = build_tree_make(self, spec->dir, err);
         return rc == 0 ? build_inputs_write(self, err) : rc;
-    }
+    case BUILD_LOOK:
     case BUILD_COMPILE:
     case BUILD_SEAL:
         break;
@@ -246,6 +335,15 @@ static void next(struct build *self, enum build_step step)
         fail_here(self, err.text);
 }
 
+static enum build_step first_step(struct build *self)
+{
+    const struct requirements *wanted = self->spec.requirements;
+    if (self->spec.uv == NULL)
+        return BUILD_PIP;
+    self->is_direct = !wanted->require_hashes && pins_are_exact(wanted);
+    return self->is_direct || wanted->require_hashes ? BUILD_WHEELS : BUILD_RESOLVE;
+}
+
 struct build *build_start(struct event_base *base, const struct build_spec *spec,
                           build_done_fn *done, void *arg, struct err *err)
 {
@@ -260,11 +358,7 @@ struct build *build_start(struct event_base *base, const struct build_spec *spec
     if (rc == 0)
         rc = build_inputs_write(self, err);
     if (rc == 0)
-        rc = begin(self,
-                   spec->uv == NULL                     ? BUILD_PIP
-                   : spec->requirements->require_hashes ? BUILD_WHEELS
-                                                        : BUILD_RESOLVE,
-                   err);
+        rc = begin(self, first_step(self), err);
     if (rc == 0)
         return self;
     build_free(self);
@@ -275,5 +369,6 @@ void build_drop(struct build *self_owned)
 {
     if (self_owned->child != NULL)
         child_drop(self_owned->child);
+    give_turn(self_owned);
     build_free(self_owned);
 }

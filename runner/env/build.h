@@ -12,6 +12,12 @@
 
 struct build;
 
+/* Byte code is looked for and compiled by one build at a time: what two need, the second finds. */
+struct build_turn {
+    struct build *holder;
+    struct build *waiting; /* in order of arrival */
+};
+
 /* Borrowed until the end of the build. */
 struct build_spec {
     const struct env_config *config; /* defaults filled in */
@@ -22,6 +28,8 @@ struct build_spec {
     const char *dir;  /* data/envs/<key> */
     const char *work; /* data/envs/tmp/<key>; the caller removes it afterwards */
     const char *cache;
+    const char *pyc;                         /* data/envs/pyc, for pyc.h */
+    struct build_turn *turn;                 /* of all builds of a store */
     const struct requirements *requirements; /* pytest among them */
     bool is_pytest_added;                    /* by the node, hence without a hash */
     const struct requirements *constraints;

@@ -1,6 +1,7 @@
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "runner/env/build_inner.h"
+#include "runner/env/pyc.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #define IN_JAIL    "/in"
 #define CACHE_JAIL "/cache"
 #define TEMP_JAIL  "/build"
+#define OUT_JAIL   "/out"
 #define UV_JAIL    "/opt/uv/uv"
 
 #define SYSTEM_CERTIFICATES "/etc/ssl/certs/ca-certificates.crt"
@@ -85,13 +87,17 @@ static struct seen look(struct build_command *self, const struct build *build)
 static void bind_all(struct build_command *self, const struct build *build)
 {
     const struct build_spec *spec = &build->spec;
-    bind_path(self, &(struct jail_bind){tree(build), ENV_ROOT, true, false});
+    bind_path(self,
+              &(struct jail_bind){tree(build), ENV_ROOT, build->step != BUILD_COMPILE, false});
     for (size_t i = 0; i < spec->python->bind_count; i++)
         bind_path(self, &(struct jail_bind){.source = spec->python->binds[i]});
-    if (build->step == BUILD_COMPILE)
-        return;
     bind_path(self, &(struct jail_bind){.source = keep(self, mem_printf("%s/in", spec->work)),
                                         .target = IN_JAIL});
+    if (build->step == BUILD_COMPILE) {
+        bind_path(self, &(struct jail_bind){keep(self, mem_printf("%s/" PYC_OUT, spec->work)),
+                                            OUT_JAIL, true, false});
+        return;
+    }
     bind_path(self, &(struct jail_bind){keep(self, mem_printf("%s/build", spec->work)), TEMP_JAIL,
                                         true, false});
     const char *cache =
@@ -176,23 +182,51 @@ static void take_pip(struct build_command *self, const struct build *build, cons
         arg(self, "--require-hashes");
 }
 
-static void take_compile(struct build_command *self, const struct seen *seen)
+/* By the bare interpreter: the environment's own was in strangers' hands. */
+static void take_compile(struct build_command *self, const struct build *build,
+                         const struct seen *seen)
 {
-    args(self, (const char *const[]){keep(self, mem_printf("%s/bin/python", seen->tree)), "-I",
-                                     "-S", "-m", "compileall", "-q", "-j", "0",
-                                     "--invalidation-mode", "unchecked-hash",
-                                     keep(self, mem_printf("%s/lib", seen->tree)), NULL});
+    const char *out =
+        is_jailed(build) ? OUT_JAIL : keep(self, mem_printf("%s/" PYC_OUT, build->spec.work));
+    args(self,
+         (const char *const[]){
+             build->spec.python->executable, "-I", "-S", "-W", "ignore", "-c", (const char *)pyc_py,
+             keep(self, mem_printf("%s/%s", seen->in, strrchr(PYC_LIST, '/') + 1)), seen->tree, out,
+             NULL});
+}
+
+/* Only what was installed without running anything may feed what all share, and only where jails
+ * keep builds away from it. */
+static const char *pyc_cache(const struct build *build, bool to_feed)
+{
+    if (!is_jailed(build) || (to_feed && build->installed_by != BUILD_WHEELS))
+        return "";
+    return build->spec.pyc;
+}
+
+static void take_helper(struct build_command *self, const struct build *build)
+{
+    const struct build_spec *spec = &build->spec;
+    const struct python *python = spec->python;
+    if (build->step == BUILD_SEAL) {
+        args(self, (const char *const[]){spec->config->self, "--helper", "env", "seal", spec->dir,
+                                         spec->work, pyc_cache(build, true), python->tag, NULL});
+        return;
+    }
+    const char *salt = keep(self, mem_printf("%s %s", python->abi, python->version));
+    args(self, (const char *const[]){spec->config->self, "--helper", "env", "look", spec->dir,
+                                     is_jailed(build) ? ENV_ROOT : spec->dir, spec->work,
+                                     pyc_cache(build, false), python->tag, salt, NULL});
 }
 
 int build_command_init(struct build_command *self, const struct build *build, struct err *err)
 {
     memset(self, 0, sizeof *self);
     const struct build_spec *spec = &build->spec;
-    if (build->step == BUILD_SEAL) {
+    if (build->step == BUILD_LOOK || build->step == BUILD_SEAL) {
         if (spec->config->self == NULL)
             return err_set(err, ERR_INVALID, "the store does not know its own program");
-        args(self,
-             (const char *const[]){spec->config->self, "--helper", "env", "seal", spec->dir, NULL});
+        take_helper(self, build);
         return 0;
     }
     struct seen seen = look(self, build);
@@ -200,7 +234,7 @@ int build_command_init(struct build_command *self, const struct build *build, st
         bind_all(self, build);
     take_vars(self, build, build->step == BUILD_COMPILE ? "/tmp" : seen.temp);
     if (build->step == BUILD_COMPILE)
-        take_compile(self, &seen);
+        take_compile(self, build, &seen);
     else if (build->step == BUILD_PIP)
         take_pip(self, build, &seen);
     else
@@ -227,7 +261,7 @@ static int make_writable(const struct build *build, const char *path, struct err
 
 int build_work_make(const struct build *build, struct err *err)
 {
-    static const char *const folders[] = {"in", "build", "cache"};
+    static const char *const folders[] = {"in", "build", "cache", PYC_OUT};
     int rc = 0;
     for (size_t i = 0; i < countof(folders) && rc == 0; i++) {
         owned_mem char *path = mem_printf("%s/%s", build->spec.work, folders[i]);

@@ -11,6 +11,7 @@ enum build_step {
     BUILD_WHEELS,
     BUILD_BUILDS,
     BUILD_PIP,
+    BUILD_LOOK,
     BUILD_COMPILE,
     BUILD_SEAL,
 };
@@ -21,6 +22,11 @@ struct build {
     build_done_fn *done;
     void *arg;
     enum build_step step;
+    enum build_step installed_by;
+    bool is_direct; /* wheels without a resolver: the requirements are pins themselves */
+    struct build *next_waiting; /* for the turn */
+    bool is_waiting;
+    unsigned set_aside;  /* numbers the trees of attempts in vain */
     struct child *child; /* NULL between steps */
     uint64_t deadline_ms;
     struct requirements pins; /* what the resolver chose */

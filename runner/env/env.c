@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Changes when what is built from the same request changes. */
-#define KEY_VERSION "1"
+#define KEY_VERSION "2"
 
 /* How long a failure of the cluster's is remembered at most. */
 #define CLUSTER_MS 15000
@@ -87,6 +87,8 @@ static void start_build(struct env_store *self, struct entry *entry)
         .dir = entry->dir,
         .work = entry->work,
         .cache = self->cache,
+        .pyc = self->pyc,
+        .turn = &self->turn,
         .requirements = &entry->requirements,
         .constraints = &entry->constraints,
         .is_pytest_added = entry->is_pytest_added,

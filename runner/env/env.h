@@ -9,6 +9,7 @@
  *                      without it the folder is half built, and removed at start
  *   data/envs/tmp/     what goes away: private caches, folders on their way out
  *   data/envs/cache/   the installer's cache of wheels
+ *   data/envs/pyc/     byte code that environments share (pyc.h); no jail sees it
  *
  * A build is a run of children, never on the loop. With uv:
  *
@@ -19,10 +20,12 @@
  *   builds    only where a chosen version has no wheel; with the cache that is thrown away
  *
  * (`--no-build` alone would take an older version that has a wheel, and install something else
- * than the user has at home.) With pip one step does it all, without a shared cache. Then:
+ * than the user has at home. Where every requirement is one exact version, wheels come first, and
+ * the resolver only when something that has no version came along, or when that failed.) With pip one step does it all, without a shared cache. Then:
  *
- *   compile   byte code for all of it, by `python -I -S`, without network and cache: a package's
- *             .pth file would run there, and does not
+ *   look      links the byte code that is known already (pyc.h)
+ *   compile   what is not known, by a bare `python -I -S` that sees the environment read-only,
+ *             without network and cache: a package's .pth file would run there, and does not
  *   seal      owner and modes, size, pytest's version; then the marker
  *
  * A build that fails is remembered for a while with its log, so that 300 uploads of one mistake
@@ -66,7 +69,7 @@ struct env_config {
     uint32_t build_wall_ms;      /* 0: 600,000 */
     uint32_t failure_ms;         /* a failure is remembered for, 0: 300,000 */
     uint64_t cap_bytes;          /* finished environments in all, 0: 8 GiB */
-    unsigned builds_max;         /* at once, 0: 2 */
+    unsigned builds_max;         /* at once, 0: 4; they wait for the network */
     bool allow_urls;             /* name @ https://… */
 };
 

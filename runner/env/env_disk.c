@@ -15,6 +15,9 @@
 #define MARKER     ".testmesh.json"
 #define MARKER_MAX 4096
 
+/* Of the cap: byte code that is kept for environments to come. */
+#define PYC_SHARE 16
+
 struct entry *env_entry_new(struct env_store *self, const char *key)
 {
     struct entry *entry = mem_new(sizeof *entry);
@@ -102,6 +105,21 @@ static bool read_marker(struct entry *entry)
     return true;
 }
 
+static void sweep_start(struct env_store *self, const char *const *argv);
+
+static void trim_when_due(struct env_store *self)
+{
+    if (!self->is_trim_due || self->sweeps != NULL)
+        return;
+    self->is_trim_due = false;
+    if (!file_exists(self->pyc))
+        return;
+    owned_mem char *bytes =
+        mem_printf("%llu", (unsigned long long)self->config.cap_bytes / PYC_SHARE);
+    sweep_start(self, (const char *const[]){self->config.self, "--helper", "env", "trim", self->pyc,
+                                            bytes, NULL});
+}
+
 static void on_swept(void *arg, struct child_result *result)
 {
     struct sweep *sweep = arg;
@@ -111,14 +129,14 @@ static void on_swept(void *arg, struct child_result *result)
     while (*at != sweep)
         at = &(*at)->next;
     *at = sweep->next;
+    trim_when_due(sweep->store);
     free(sweep);
 }
 
-static void sweep_start(struct env_store *self, const char *path)
+static void sweep_start(struct env_store *self, const char *const *argv)
 {
     struct err err = ERR_INIT;
     struct sweep *sweep = mem_new(sizeof *sweep);
-    const char *const argv[] = {self->config.self, "--helper", "env", "remove", path, NULL};
     const struct child_spec spec = {
         .argv = argv,
         .err = {.kind = CHILD_COLLECT, .head_bytes = 1024},
@@ -130,8 +148,14 @@ static void sweep_start(struct env_store *self, const char *path)
         self->sweeps = sweep;
         return;
     }
-    log_warn("env_remove", "%s: %s", path, err.text); /* the next start removes it */
+    log_warn("env_remove", "%s: %s", argv[4], err.text); /* the next start removes it */
     free(sweep);
+}
+
+static void remove_by_child(struct env_store *self, const char *path)
+{
+    sweep_start(self,
+                (const char *const[]){self->config.self, "--helper", "env", "remove", path, NULL});
 }
 
 void env_disk_remove(struct env_store *self, const char *path)
@@ -139,7 +163,7 @@ void env_disk_remove(struct env_store *self, const char *path)
     owned_mem char *gone = mem_printf("%s/gone-%llu-%u", self->config.dir,
                                       (unsigned long long)clock_wall_ms(), self->gone++);
     if (rename(path, gone) == 0)
-        sweep_start(self, gone);
+        remove_by_child(self, gone);
     else if (errno != ENOENT)
         log_warn("env_remove", "rename %s: %m", path);
 }
@@ -161,6 +185,7 @@ void env_disk_evict(struct env_store *self)
             return;
         log_info("env_evict", "key=%.12s bytes=%llu", oldest->key,
                  (unsigned long long)oldest->bytes);
+        self->is_trim_due = true;
         env_disk_remove(self, oldest->dir);
         env_entry_free(self, oldest);
     }
@@ -176,7 +201,7 @@ static void take_folder(struct env_store *self, const char *name)
 {
     owned_mem char *path = mem_printf("%s/%s", self->config.dir, name);
     if (strncmp(name, "gone-", 5) == 0) {
-        sweep_start(self, path);
+        remove_by_child(self, path);
     } else if (is_key(name)) {
         struct entry *entry = env_entry_new(self, name);
         entry->state = ENTRY_READY;
@@ -207,5 +232,7 @@ int env_disk_scan(struct env_store *self, struct err *err)
     }
     free(names);
     env_disk_remove(self, self->tmp);
+    self->is_trim_due = true;
+    trim_when_due(self);
     return file_make_dirs(self->tmp, 0755, err);
 }

@@ -65,6 +65,8 @@ struct env_store {
     struct event_base *base;
     struct env_config config; /* texts owned */
     char *cache;
+    char *pyc; /* byte code that environments share */
+    struct build_turn turn;
     char *tmp;
     char *uv; /* NULL: pip */
     char *installer;
@@ -78,6 +80,7 @@ struct env_store {
     struct env_ticket *tickets; /* in order of arrival */
     struct event *kick;         /* tickets may have their answer */
     struct sweep *sweeps;
+    bool is_trim_due; /* byte code may be in no environment any more */
     unsigned building;
     unsigned gone; /* numbers the folders that go away */
 };

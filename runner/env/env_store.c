@@ -28,7 +28,7 @@ static void copy_config(struct env_config *to, const struct env_config *from)
     if (to->cap_bytes == 0)
         to->cap_bytes = (uint64_t)8 << 30;
     if (to->builds_max == 0)
-        to->builds_max = 2;
+        to->builds_max = 4;
 }
 
 /* Returns what a program says its version is, in one line, owned; NULL when it cannot be run. */
@@ -105,6 +105,7 @@ struct env_store *env_store_new(struct event_base *base, const struct env_config
     self->base = base;
     copy_config(&self->config, config);
     self->cache = mem_printf("%s/cache", config->dir);
+    self->pyc = mem_printf("%s/pyc", config->dir);
     self->tmp = mem_printf("%s/tmp", config->dir);
     self->kick = evtimer_new(base, env_on_kick, self);
     if (open_store(self, config, err != NULL ? err : &local) == 0)
@@ -141,6 +142,7 @@ void env_store_free(struct env_store *self_owned)
     free((char *)self->config.self);
     free((char *)self->config.runtime_dir);
     free(self->cache);
+    free(self->pyc);
     free(self->tmp);
     free(self->uv);
     free(self->installer);

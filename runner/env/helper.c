@@ -4,11 +4,14 @@
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "runner/env/env.h"
+#include "runner/env/pyc.h"
 
 #include <fts.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define INSTALLED_MAX ((size_t)256 << 10)
 
 struct sealed {
     uint64_t bytes;
@@ -37,8 +40,9 @@ static void note_pytest(struct sealed *self, const FTSENT *entry)
 static int seal_entry(struct sealed *self, const FTSENT *entry, struct err *err)
 {
     const struct stat *info = entry->fts_statp;
+    bool is_ours = info->st_uid == geteuid() && info->st_gid == getegid();
     if (S_ISLNK(info->st_mode)) {
-        if (lchown(entry->fts_accpath, geteuid(), getegid()) != 0)
+        if (!is_ours && lchown(entry->fts_accpath, geteuid(), getegid()) != 0)
             return err_set(err, ERR_IO, "lchown %s: %m", entry->fts_path);
         return 0;
     }
@@ -48,8 +52,10 @@ static int seal_entry(struct sealed *self, const FTSENT *entry, struct err *err)
         return 0;
     }
     bool runs = S_ISDIR(info->st_mode) || (info->st_mode & 0111) != 0;
-    if (lchown(entry->fts_accpath, geteuid(), getegid()) != 0 ||
-        chmod(entry->fts_accpath, runs ? 0755 : 0644) != 0)
+    mode_t mode = runs ? 0755 : 0644;
+    /* What needs no change stays as it is: it may be shared by other environments (pyc.h). */
+    if ((!is_ours && lchown(entry->fts_accpath, geteuid(), getegid()) != 0) ||
+        ((info->st_mode & 07777) != mode && chmod(entry->fts_accpath, mode) != 0))
         return err_set(err, ERR_IO, "chown %s: %m", entry->fts_path);
     if (S_ISDIR(info->st_mode))
         note_pytest(self, entry);
@@ -107,18 +113,83 @@ static int seal_and_say(const char *dir, struct err *err)
     return rc;
 }
 
+/* The names of what was installed, a line each: pins.h. */
+static int list_installed(const char *dir, struct buf *out, struct err *err)
+{
+    owned_mem char *lib = mem_printf("%s/lib", dir);
+    FTS *walk = fts_open((char *[]){lib, NULL}, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+    if (walk == NULL)
+        return err_set(err, ERR_IO, "open %s: %m", lib);
+    for (FTSENT *entry; (entry = fts_read(walk)) != NULL && out->len < INSTALLED_MAX;) {
+        if (entry->fts_info != FTS_D || entry->fts_level < 3)
+            continue;
+        const char *dot = strrchr(entry->fts_name, '.');
+        if (dot != NULL && strcmp(dot, ".dist-info") == 0)
+            buf_printf(out, "%s\n", entry->fts_name);
+        (void)fts_set(walk, entry, FTS_SKIP);
+    }
+    fts_close(walk);
+    return 0;
+}
+
+static const char *or_null(const char *text) { return *text != '\0' ? text : NULL; }
+
+static int look_and_say(const struct pyc_place *place, struct err *err)
+{
+    struct pyc_count count;
+    owned_buf installed = BUF_INIT;
+    int rc = pyc_look(place, &count, err);
+    if (rc == 0)
+        rc = list_installed(place->dir, &installed, err);
+    if (rc != 0)
+        return rc;
+    owned_buf text = BUF_INIT;
+    struct json_out out;
+    json_out_init(&out, &text);
+    json_out_open_object(&out);
+    json_out_key_uint(&out, "hits", count.hits);
+    json_out_key_uint(&out, "misses", count.misses);
+    json_out_key_str(&out, "installed", buf_str(&installed));
+    json_out_close_object(&out);
+    return file_write_all(STDOUT_FILENO, text.data, text.len, err);
+}
+
+static int run(int argc, char **argv, struct err *err)
+{
+    const char *verb = argc > 4 ? argv[3] : "";
+    char **rest = argv + 4;
+    int count = argc - 4;
+    int rc = 0;
+    if (strcmp(verb, "look") == 0 && count == 6)
+        return look_and_say(&(struct pyc_place){.dir = rest[0],
+                                                .root = rest[1],
+                                                .work = rest[2],
+                                                .cache = or_null(rest[3]),
+                                                .tag = rest[4],
+                                                .salt = rest[5]},
+                            err);
+    if (strcmp(verb, "seal") == 0 && count == 4) {
+        rc = pyc_take(
+            &(struct pyc_place){
+                .dir = rest[0], .work = rest[1], .cache = or_null(rest[2]), .tag = rest[3]},
+            err);
+        return rc == 0 ? seal_and_say(rest[0], err) : rc;
+    }
+    if (strcmp(verb, "trim") == 0 && count == 2)
+        return pyc_trim(rest[0], strtoull(rest[1], NULL, 10), err);
+    if (strcmp(verb, "remove") != 0)
+        return err_set(err, ERR_INVALID,
+                       "usage: env look DIR ROOT WORK CACHE TAG SALT | env seal DIR WORK CACHE TAG "
+                       "| env trim CACHE BYTES | env remove PATH...");
+    for (int i = 0; i < count && rc == 0; i++)
+        rc = file_remove_tree(rest[i], err);
+    return rc;
+}
+
 int helper_env_main(int argc, char **argv)
 {
     struct err err = ERR_INIT;
-    int rc = 0;
-    if (argc == 5 && strcmp(argv[3], "seal") == 0) {
-        rc = seal_and_say(argv[4], &err);
-    } else if (argc >= 5 && strcmp(argv[3], "remove") == 0) {
-        for (int i = 4; i < argc && rc == 0; i++)
-            rc = file_remove_tree(argv[i], &err);
-    } else {
-        rc = err_set(&err, ERR_INVALID, "usage: env seal DIR | env remove PATH...");
-    }
+    int rc = run(argc, argv, &err);
     if (rc != 0)
         fprintf(stderr, "%s\n", err.text);
     return rc == 0 ? 0 : 1;

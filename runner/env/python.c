@@ -17,7 +17,7 @@ static const char question[] =
     "    'exec_prefix': real(sys.base_exec_prefix), 'stdlib': real(os.path.dirname(os.__file__)),\n"
     "    'implementation': sys.implementation.name, 'version': '%d.%d.%d' % sys.version_info[:3],\n"
     "    'abi': sysconfig.get_config_var('SOABI') or sys.implementation.cache_tag or '',\n"
-    "    'platform': sysconfig.get_platform()}))\n";
+    "    'platform': sysconfig.get_platform(), 'tag': sys.implementation.cache_tag or ''}))\n";
 
 /* Runs the question and returns the answer, owned, or NULL. */
 static json_t *ask(const char *program, uid_t uid, const char *const *envp, struct err *err)
@@ -69,6 +69,7 @@ static int take_answer(struct python *self, const json_t *answer, struct err *er
     self->version = mem_strdup(json_in_str(answer, "version", ""));
     self->abi = mem_strdup(json_in_str(answer, "abi", ""));
     self->platform = mem_strdup(json_in_str(answer, "platform", ""));
+    self->tag = mem_strdup(json_in_str(answer, "tag", ""));
     if (self->executable[0] != '/' || self->base_prefix[0] != '/' || *self->version == '\0')
         return err_set(err, ERR_INTERNAL, "%s does not know where it is", self->asked);
     if (strcmp(json_in_str(answer, "implementation", ""), "cpython") != 0)
@@ -182,6 +183,7 @@ void python_fini(struct python *self)
     free(self->version);
     free(self->abi);
     free(self->platform);
+    free(self->tag);
     for (size_t i = 0; i < self->bind_count; i++)
         free(self->binds[i]);
     *self = (struct python){.bind_count = 0};

@@ -20,6 +20,7 @@ struct python {
     char *version;     /* "3.11.7" */
     char *abi;         /* SOABI, "cpython-311-x86_64-linux-gnu" */
     char *platform;    /* "linux-x86_64" */
+    char *tag;         /* in the names of byte code files: "cpython-311" */
     /* Host folders that must be visible in a jail, at the same path, for it to run; /usr, /lib,
      * /lib64 and /bin are taken as given and not listed. */
     char *binds[PYTHON_BINDS_MAX];

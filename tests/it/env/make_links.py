@@ -32,8 +32,17 @@ def source(folder, name, version, setup):
 
 GOOD = "from setuptools import setup\nsetup(name=%r, version=%r, py_modules=[%r])\n"
 
-# Leaves a file that every later start of the environment's Python would run, and one in the cache.
-NOSY = """import glob, os
+# Leaves a file that every later start of the environment's Python would run, one in the cache, and
+# byte code of its own in every folder of byte code that it can see.
+NOSY = """import glob, os, sys
+for found in glob.glob("/env/lib/*/site-packages/*/__pycache__") + glob.glob("/*/*/pyc/*"):
+    for name in os.listdir(found):
+        os.unlink(os.path.join(found, name))
+        open(os.path.join(found, name), "wb").write(b"poison")
+for folder in glob.glob("/env/lib/python*/site-packages"):
+    os.makedirs(folder + "/__pycache__", exist_ok=True)
+    tag = sys.implementation.cache_tag
+    open(folder + "/__pycache__/plain." + tag + ".pyc", "wb").write(b"poison")
 for folder in glob.glob("/env/lib/python*/site-packages"):
     open(os.path.join(folder, "nosy.pth"), "w").write("import os\\n")
 for root in glob.glob("/cache"):
@@ -47,6 +56,7 @@ def main(folder):
     source(folder, "fresh", "2.0", NOSY + GOOD % ("fresh", "2.0", "fresh"))
     source(folder, "broken", "1.0", "raise SystemExit('the compiler is missing here')\n")
     wheel(folder, "picky", "1.0", ["plain>=7"])
+    wheel(folder, "towed", "1.0", ["fresh"])
     subprocess.run([sys.executable, "-m", "pip", "download", "-q", "-d", folder, "pytest",
                     "setuptools", "wheel"], check=True)
 

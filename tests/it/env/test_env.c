@@ -268,6 +268,68 @@ static void the_newest_version_is_built_where_it_has_no_wheel(void **unused)
                 "[]");
 }
 
+static ino_t code_of(const struct env *env, const char *module)
+{
+    struct stat info;
+    owned_mem char *path =
+        mem_printf("%s/%s/__pycache__/%s.%s.pyc", env->dir, strstr(env->site_packages, "/lib/"),
+                   module, env->interpreter->tag);
+    return stat(path, &info) == 0 ? info.st_ino : 0;
+}
+
+static int count_code(const char *dir)
+{
+    owned_mem char *command = mem_printf("find '%s/%s/pyc' -type f | wc -l", top, dir);
+    FILE *from = popen(command, "r");
+    int count = 0;
+    assert_int_equal(fscanf(from, "%d", &count), 1);
+    pclose(from);
+    return count;
+}
+
+static void byte_code_is_shared_and_builds_cannot_touch_it(void **unused)
+{
+    (void)unused;
+    if (uv == NULL || runtime == NULL)
+        skip();
+    open_store("code", ENV_INSTALLER_UV);
+    struct answer first = get_good("plain==1.0");
+    struct answer second = get_good("plain>=1");
+    assert_ptr_not_equal(first.env, second.env);
+    ino_t plain = code_of(first.env, "plain");
+    assert_int_not_equal(plain, 0);
+    assert_int_equal(code_of(second.env, "plain"), plain);
+    int before = count_code("code");
+    struct answer nosy = get_good("plain\nfresh==2.0");
+    assert_int_equal(count_code("code"), before); /* it took, and gave nothing */
+    assert_int_equal(code_of(nosy.env, "plain"), plain);
+    assert_int_not_equal(code_of(nosy.env, "fresh"), 0);
+    assert_says(nosy.env, "import plain; print(plain.__cached__, plain.VERSION)", "1.0");
+    struct answer after = get_good("plain\nfresh<2");
+    assert_int_equal(code_of(after.env, "plain"), plain);
+    assert_int_not_equal(code_of(after.env, "fresh"), code_of(nosy.env, "fresh"));
+    assert_says(after.env, "import fresh; print(fresh.VERSION)", "1.0");
+}
+
+static void pins_need_no_resolver_until_something_comes_along(void **unused)
+{
+    (void)unused;
+    if (uv == NULL)
+        skip();
+    open_store("pins", ENV_INSTALLER_UV);
+    /* pytest is one of them, what it needs is not. */
+    owned_mem char *list = mem_printf("pytest==%s\nplain==1.0", get_good("").env->pytest_version);
+    struct answer got = get_good(list);
+    assert_says(got.env, "import pytest, pluggy, plain; print(plain.VERSION)", "1.0");
+    /* Its newest version has no wheel; one that asks for no version would be happy with an older.
+     */
+    struct answer built = get_good("fresh==2.0");
+    assert_says(built.env, "import fresh; print(fresh.VERSION)", "2.0");
+    owned_mem char *both = mem_printf("%s\ntowed==1.0", list);
+    struct answer towed = get_good(both);
+    assert_says(towed.env, "import fresh; print(fresh.VERSION)", "2.0");
+}
+
 static void assert_project_fails(const char *requirements, const char *reason, const char *words)
 {
     struct answer got = get(requirements);
@@ -544,6 +606,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(pip_builds_and_a_hit_is_immediate, close_store),
         cmocka_unit_test_teardown(two_requests_cost_one_build, close_store),
         cmocka_unit_test_teardown(the_newest_version_is_built_where_it_has_no_wheel, close_store),
+        cmocka_unit_test_teardown(byte_code_is_shared_and_builds_cannot_touch_it, close_store),
+        cmocka_unit_test_teardown(pins_need_no_resolver_until_something_comes_along, close_store),
         cmocka_unit_test_teardown(uv_failures_are_the_projects, close_store),
         cmocka_unit_test_teardown(pip_failures_are_the_projects, close_store),
         cmocka_unit_test_teardown(a_failure_is_remembered_with_its_log, close_store),
