@@ -57,7 +57,6 @@ struct node {
     struct event *lag_check; /* only when debug lines are logged */
     uint64_t lag_checked_ms;
     bool is_draining;
-    int exit_code;
 };
 
 /* ---- what the machine has -------------------------------------------------------------------- */
@@ -323,7 +322,6 @@ static void on_store_check(evutil_socket_t fd, short what, void *arg)
     const char *why = NULL;
     if (self->is_draining || store_writable(self->store, &why))
         return;
-    self->exit_code = EXIT_TRY_AGAIN;
     event_del(self->store_check);
     log_error("store_failed", "%s", why ? why : "the store cannot be written");
 }
@@ -440,7 +438,7 @@ static int run(struct node *self)
     log_info("node_ready", "address=http://%s slots=%u", self->address, self->slots);
     evals_recover(self->evals);
     event_base_dispatch(self->base);
-    return self->exit_code;
+    return store_writable(self->store, NULL) ? 0 : EXIT_TRY_AGAIN;
 }
 
 int node_main(int argc, char **argv)
