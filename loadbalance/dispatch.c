@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define BACKLOG_PER_SLOT 2
+#define STRIDE           (UINT64_C(1) << 20)
 
 struct waiting {
     uint32_t project;
@@ -19,6 +20,7 @@ struct evaluation {
     uint64_t id;
     uint32_t weight;
     uint32_t running;
+    uint64_t served;         /* STRIDE / weight for every start, from `now` when it came */
     struct waiting *modules; /* sorted: the next to start is the last */
     size_t module_count;
     size_t module_capacity;
@@ -39,6 +41,7 @@ struct dispatch {
     struct evaluation **evals; /* oldest first */
     size_t eval_count;
     size_t eval_capacity;
+    uint64_t now; /* the largest `served` that has had its turn */
     struct slot slots[DISPATCH_SLOTS_MAX];
     uint32_t slot_count;
 };
@@ -91,6 +94,7 @@ static struct evaluation *find_or_add(struct dispatch *self, uint64_t id, uint32
     eval = mem_new(sizeof *eval);
     eval->id = id;
     eval->weight = weight ? weight : 1;
+    eval->served = self->now;
     self->evals =
         mem_grow(self->evals, &self->eval_capacity, self->eval_count + 1, sizeof *self->evals);
     self->evals[self->eval_count++] = eval;
@@ -228,6 +232,13 @@ static void drop(struct dispatch *self, uint64_t id, struct dispatch_out *out)
     forget_if_empty(self, eval);
 }
 
+static bool is_fairer(const struct evaluation *a, const struct evaluation *b)
+{
+    uint64_t a_share = (uint64_t)a->running * b->weight;
+    uint64_t b_share = (uint64_t)b->running * a->weight;
+    return a_share != b_share ? a_share < b_share : a->served < b->served;
+}
+
 static struct evaluation *fairest(const struct dispatch *self)
 {
     struct evaluation *best = NULL;
@@ -235,8 +246,7 @@ static struct evaluation *fairest(const struct dispatch *self)
         struct evaluation *eval = self->evals[i];
         if (!has_waiting(eval))
             continue;
-        if (!best ||
-            (uint64_t)eval->running * best->weight < (uint64_t)best->running * eval->weight)
+        if (!best || is_fairer(eval, best))
             best = eval;
     }
     return best;
@@ -263,6 +273,9 @@ static void fill_slots(struct dispatch *self, struct dispatch_out *out)
             return;
         struct waiting next = take(self, eval);
         eval->running++;
+        if (eval->served > self->now)
+            self->now = eval->served;
+        eval->served += STRIDE / eval->weight;
         *slot = (struct slot){
             .is_busy = true,
             .origin = next,

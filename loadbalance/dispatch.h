@@ -3,8 +3,10 @@
  * Work comes in two kinds. A CHORE prepares a project (compile it, ask pytest for its modules) and
  * makes modules known; a MODULE is a file of tests to run. Both take a slot. The rules:
  *
- * - Between evaluations: the one with the fewest running per weight, the oldest on a tie (max-min
- *   fairness), so that a class of 300 projects does not keep a single project waiting.
+ * - Between evaluations: the one with the fewest running per weight (max-min fairness); on a tie
+ * the one with the fewest starts per weight since it came (stride scheduling; Waldspurger, 1995),
+ * then the oldest. So a class of 300 projects does not keep a single project waiting, even where
+ * there is one slot for both.
  * - Inside one: the longest module first (LPT; Graham, "Bounds on multiprocessing timing
  * anomalies", 1969), by estimate; one that was never measured goes before a measured one of the
  * same estimate. Chores go first while fewer modules are ready than would keep every slot busy

@@ -84,6 +84,47 @@ static void the_longest_module_starts_first(void **unused)
     assert_int_equal(dispatch_load(node, 0).running, 0);
 }
 
+/* With one slot nothing runs when it gets free: who has had fewer turns is next. */
+static void one_slot_is_shared_too(void **unused)
+{
+    (void)unused;
+    uint64_t turns[16];
+    slots(1);
+    modules(1, (uint32_t[]){50, 40, 30, 20, 10, 9}, 6);
+    turns[0] = started(0).eval;
+    struct dispatch_work work = started(0);
+    modules(2, (uint32_t[]){5, 4}, 2);
+    for (size_t i = 1; i < 8; i++) {
+        ends(work, false);
+        work = started(0);
+        turns[i] = work.eval;
+    }
+    const uint64_t expected[] = {1, 2, 1, 2, 1, 1, 1, 1};
+    assert_memory_equal(turns, expected, sizeof expected);
+}
+
+static void turns_are_by_weight(void **unused)
+{
+    (void)unused;
+    struct dispatch_module list[64] = {0};
+    size_t heavy = 0;
+    for (uint32_t i = 0; i < 64; i++)
+        list[i] = (struct dispatch_module){.index = i, .estimate_ms = 5};
+    for (uint64_t eval = 1; eval <= 2; eval++)
+        step((struct dispatch_event){.kind = DISPATCH_ADD,
+                                     .work = {.eval = eval},
+                                     .weight = eval == 1 ? 1 : 3,
+                                     .modules = list,
+                                     .module_count = 64});
+    slots(1);
+    for (size_t i = 0; i < 40; i++) {
+        struct dispatch_work work = started(0);
+        heavy += work.eval == 2;
+        ends(work, false);
+    }
+    assert_in_range(heavy, 29, 31);
+}
+
 static void a_guess_goes_before_a_measured_module_of_the_same_length(void **unused)
 {
     (void)unused;
@@ -245,6 +286,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_longest_module_starts_first, given_a_node, node_ends),
+        cmocka_unit_test_setup_teardown(one_slot_is_shared_too, given_a_node, node_ends),
+        cmocka_unit_test_setup_teardown(turns_are_by_weight, given_a_node, node_ends),
         cmocka_unit_test_setup_teardown(a_guess_goes_before_a_measured_module_of_the_same_length,
                                         given_a_node, node_ends),
         cmocka_unit_test_setup_teardown(no_more_runs_than_there_are_slots, given_a_node, node_ends),
