@@ -77,6 +77,22 @@ static int find_installer(struct env_store *self, const struct env_config *confi
                    self->pythons[0].executable);
 }
 
+/* The installer's cache belongs to the uid that installs. One of another uid (the operator has
+ * changed
+ * --uid-base, or who runs the node) is of no use to it. */
+static int make_cache(struct env_store *self, bool has_owner, struct err *err)
+{
+    struct stat st;
+    if (has_owner && stat(self->cache, &st) == 0 && st.st_uid != self->config.uid &&
+        file_remove_tree(self->cache, err))
+        return (int)err->code;
+    if (file_make_dirs(self->cache, 0755, err))
+        return (int)err->code;
+    if (has_owner && chown(self->cache, self->config.uid, self->config.uid) != 0)
+        return err_set(err, ERR_IO, "chown %s: %m", self->cache);
+    return 0;
+}
+
 static int open_store(struct env_store *self, const struct env_config *config, struct err *err)
 {
     bool is_jailed = config->runtime_dir != NULL;
@@ -90,10 +106,7 @@ static int open_store(struct env_store *self, const struct env_config *config, s
     const char *const *settings =
         config->settings != NULL ? config->settings : (const char *const *)environ;
     env_settings_init(&self->settings, settings, self->uv != NULL);
-    rc = file_make_dirs(self->cache, 0755, err);
-    if (rc == 0 && is_jailed && geteuid() == 0 &&
-        chown(self->cache, self->config.uid, self->config.uid) != 0)
-        rc = err_set(err, ERR_IO, "chown %s: %m", self->cache);
+    rc = make_cache(self, is_jailed && geteuid() == 0, err);
     return rc == 0 ? env_disk_scan(self, err) : rc;
 }
 
