@@ -5,6 +5,7 @@
 #include "runner/jail/jail.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 extern char **environ;
 
