@@ -130,6 +130,31 @@ size_t tree_measure(pid_t root, struct tree_usage *out)
     return out->process_count;
 }
 
+static uint64_t proportional_bytes(pid_t pid)
+{
+    char path[64];
+    char text[2048];
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+    owned_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (got <= 0)
+        return 0;
+    text[got] = '\0';
+    const char *line = strstr(text, "\nPss:");
+    return line ? strtoull(line + 5, NULL, 10) * 1024 : 0;
+}
+
+uint64_t tree_proportional_bytes(pid_t root)
+{
+    size_t count;
+    uint64_t sum = 0;
+    owned_mem struct process *list = list_processes(&count);
+    for (size_t i = 0; i < count; i++)
+        if (list[i].owner != NOBODY && owner_of(list, count, &list[i], &root, 1) == 0)
+            sum += proportional_bytes(list[i].pid);
+    return sum;
+}
+
 pid_t tree_pid_of(int pidfd)
 {
     char path[64];

@@ -21,6 +21,11 @@ size_t tree_measure(pid_t root, struct tree_usage *out);
  * one is counted in its own item only. */
 void tree_measure_many(const pid_t *roots, size_t count, struct tree_usage *out);
 
+/* Returns the bytes of memory that `root` and its descendants hold, pages that several share
+ * divided among them; 0 when that cannot be read. Costs a walk of their page tables: for when the
+ * plain sum is over a limit. */
+uint64_t tree_proportional_bytes(pid_t root);
+
 /* Returns the pid, as seen here, of the process that a pidfd stands for (it may come from another
  * pid namespace through a socket), or -1 when it is gone. */
 pid_t tree_pid_of(int pidfd);

@@ -335,6 +335,16 @@ static void strike_limit(struct job *self, enum supervise_limit limit, uint64_t 
     job_step(self, &event);
 }
 
+/* Forked processes share most of their pages, which the plain sum counts for each of them. */
+static void check_memory(struct job *self, uint64_t rss_bytes)
+{
+    uint64_t bytes = tree_proportional_bytes(self->pid);
+    if (bytes == 0)
+        bytes = rss_bytes;
+    if (bytes > self->limits.memory_bytes)
+        strike_limit(self, SUPERVISE_LIMIT_MEMORY, bytes, self->limits.memory_bytes);
+}
+
 void job_tick(struct job *self, uint64_t now_ms, uint64_t cpu_ms, uint64_t rss_bytes)
 {
     if (!self->sent) {
@@ -348,7 +358,7 @@ void job_tick(struct job *self, uint64_t now_ms, uint64_t cpu_ms, uint64_t rss_b
     if (self->limits.cpu_ms && cpu_ms > self->limits.cpu_ms)
         strike_limit(self, SUPERVISE_LIMIT_CPU, cpu_ms, self->limits.cpu_ms);
     if (!self->has_cgroup && self->limits.memory_bytes && rss_bytes > self->limits.memory_bytes)
-        strike_limit(self, SUPERVISE_LIMIT_MEMORY, rss_bytes, self->limits.memory_bytes);
+        check_memory(self, rss_bytes);
     if (now_ms >= supervise_deadline(&self->supervise))
         note(self, SUPERVISE_TICK, 0);
 }

@@ -292,6 +292,8 @@ static void a_tree_is_measured_and_a_pidfd_named(void **unused)
         usleep(10000);
     assert_int_equal(usage.process_count, 3);
     assert_true(usage.rss_bytes > 1 << 20);
+    uint64_t shared_once = tree_proportional_bytes(child_pid(child));
+    assert_true(shared_once > 0 && shared_once < usage.rss_bytes);
     owned_fd int pidfd = (int)syscall(SYS_pidfd_open, child_pid(child), 0);
     assert_int_equal(tree_pid_of(pidfd), child_pid(child));
     child_drop(child);
