@@ -41,7 +41,7 @@ static void keep_text(struct api *self, const char *tag, const struct buf *text)
 static void answer_text(struct api *self, struct http_exchange *x, const struct doc *doc,
                         const struct summary_live *live, const char *tag)
 {
-    owned_summary summary;
+    owned_summary summary = {0};
     owned_buf text = BUF_INIT;
     if (doc_is_final(doc) && self->final_tag && strcmp(self->final_tag, tag) == 0) {
         http_reply(x, 200, "application/json", &self->final_text);
