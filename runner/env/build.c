@@ -72,11 +72,13 @@ static void give_turn(struct build *self)
     if (turn->holder != self)
         return;
     struct build *first = turn->waiting;
-    turn->holder = NULL;
+    turn->holder = first;
     if (first == NULL)
         return;
     turn->waiting = first->next_waiting;
+    turn->holder = first;
     first->is_waiting = false;
+    first->next_waiting = NULL;
     next(first, BUILD_LOOK);
 }
 
