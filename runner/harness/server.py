@@ -28,10 +28,19 @@ import select  # noqa: E402
 import signal  # noqa: E402
 import socket  # noqa: E402
 import types  # noqa: E402
+import warnings  # noqa: E402
 
 PROTOCOL = 1
 FDS_MAX = 16
 HIGH_FD = 1000  # where tests that close "all" descriptors seldom look
+
+# What a run of pytest imports late, then what the tests of many projects import. Only modules whose
+# import neither looks at the environment (readline does), nor warns, nor starts anything: they are
+# the same in every process that has them, and a job that needs them need not load them again.
+EARLY = ("_pytest._argcomplete _pytest.config.compat cmd code codeop email.parser faulthandler "
+         "getpass pdb pwd termios tomllib "
+         "asyncio concurrent.futures contextvars doctest fractions hashlib pickle pkgutil queue ssl "
+         "unittest.mock").split()
 
 
 def load(name):
@@ -45,8 +54,8 @@ def load(name):
     return module
 
 
-def import_pytest():
-    """pytest and what every run of it imports; returns its version, None where there is none."""
+def import_pytest(will_serve):
+    """pytest and what most runs of it import; returns its version, None where there is none."""
     try:
         import pytest
     except ImportError:
@@ -54,10 +63,16 @@ def import_pytest():
     try:
         from _pytest.config import default_plugins
 
-        for name in default_plugins:
-            importlib.import_module("_pytest." + name)
+        names = ["_pytest." + name for name in default_plugins]
     except Exception:
-        pass  # another pytest has other insides: then they are imported after the fork
+        names = []  # another pytest has other insides: then they are imported after the fork
+    for name in names + (EARLY if will_serve else []):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                importlib.import_module(name)
+        except (ImportError, Warning):
+            pass
     return pytest.__version__
 
 
@@ -108,7 +123,7 @@ class Server:
         self.parts = {name: load(name) for name in ("records", "payload", "compiler")}
         self.parts["describe"] = lambda: load("describe")
         self.pack = self.parts["records"].pack
-        self.pytest = import_pytest()
+        self.pytest = import_pytest(not once)
         if self.pytest:
             self.parts["plugin"] = load("plugin")
             self.parts["plugin"].setup(self.parts["records"])
