@@ -283,29 +283,53 @@ static int read_cursor(const char *cursor, uint64_t *ms, uint64_t *id, struct er
     return 0;
 }
 
+static int read_listing(const struct http_exchange *x, struct listing *listing, uint64_t *before_ms,
+                        uint64_t *before_id, struct err *err)
+{
+    int64_t limit;
+    const char *status = http_query(x, "status");
+    if (http_query_int(x, "limit", LIST_LIMIT_DEFAULT, 1, LIST_LIMIT_MAX, &limit, err) ||
+        read_cursor(http_query(x, "cursor"), before_ms, before_id, err))
+        return err->code;
+    listing->left = (size_t)limit;
+    listing->has_status = status != NULL;
+    if (status && !summary_status_parse(status, &listing->status))
+        return err_refuse(err, ERR_INVALID, "bad-query", "status: \"%.40s\" is not a status",
+                          status);
+    return 0;
+}
+
+static void answer_list(struct http_exchange *x, const struct listing *listing)
+{
+    owned_buf text = BUF_INIT;
+    struct json_out out;
+    json_out_init(&out, &text);
+    json_out_open_object(&out);
+    json_out_key(&out, "evaluations");
+    json_out_raw(&out, listing->ids.to->data, listing->ids.to->len);
+    json_out_key(&out, "items");
+    json_out_raw(&out, listing->items.to->data, listing->items.to->len);
+    owned_mem char *next =
+        listing->is_cut ? mem_printf("%" PRIu64 "-%" PRIu64, listing->last_ms, listing->last_id)
+                        : NULL;
+    json_out_key_str(&out, "next", next);
+    json_out_close_object(&out);
+    buf_putc(&text, '\n');
+    http_reply_json(x, 200, &text);
+}
+
 void evaluation_list(struct http_exchange *x, void *arg)
 {
     struct listing listing = {.api = arg};
     struct err err = ERR_INIT;
-    int64_t limit;
     uint64_t before_ms;
     uint64_t before_id;
-    const char *status = http_query(x, "status");
-    if (http_query_int(x, "limit", LIST_LIMIT_DEFAULT, 1, LIST_LIMIT_MAX, &limit, &err) ||
-        read_cursor(http_query(x, "cursor"), &before_ms, &before_id, &err)) {
-        http_reply_problem(x, &err);
-        return;
-    }
-    listing.has_status = status != NULL;
-    if (status && !summary_status_parse(status, &listing.status)) {
-        err_refuse(&err, ERR_INVALID, "bad-query", "status: \"%.40s\" is not a status", status);
-        http_reply_problem(x, &err);
-        return;
-    }
     owned_buf ids = BUF_INIT;
-    owned_buf text = BUF_INIT;
     owned_buf items = BUF_INIT;
-    listing.left = (size_t)limit;
+    if (read_listing(x, &listing, &before_ms, &before_id, &err)) {
+        http_reply_problem(x, &err);
+        return;
+    }
     json_out_init(&listing.ids, &ids);
     json_out_init(&listing.items, &items);
     json_out_open_array(&listing.ids);
@@ -313,18 +337,5 @@ void evaluation_list(struct http_exchange *x, void *arg)
     store_each(listing.api->config.store, before_ms, before_id, list_entry, &listing);
     json_out_close_array(&listing.ids);
     json_out_close_array(&listing.items);
-    struct json_out out;
-    json_out_init(&out, &text);
-    json_out_open_object(&out);
-    json_out_key(&out, "evaluations");
-    json_out_raw(&out, ids.data, ids.len);
-    json_out_key(&out, "items");
-    json_out_raw(&out, items.data, items.len);
-    owned_mem char *next =
-        listing.is_cut ? mem_printf("%" PRIu64 "-%" PRIu64, listing.last_ms, listing.last_id)
-                       : NULL;
-    json_out_key_str(&out, "next", next);
-    json_out_close_object(&out);
-    buf_putc(&text, '\n');
-    http_reply_json(x, 200, &text);
+    answer_list(x, &listing);
 }
