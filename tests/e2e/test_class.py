@@ -365,6 +365,19 @@ def test_an_environment_that_is_gone_after_a_restart(tmp_path):
         node.stop()
 
 
+def test_an_index_that_is_away(tmp_path, monkeypatch):
+    """A fault of ours: it is tried once more, and then costs no mark."""
+    for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/simple")
+    with Node(tmp_path) as node:
+        document = node.wait_done(node.submit(slow_class(2)))
+        assert document["incomplete"] and document["_run_info"]["mean_nota"] is None
+        for row in document["projects"].values():
+            assert (row["outcome"], row["blame"], row["nota"]) == ("setup_failed", "cluster", None)
+        with open(node.log, encoding="utf-8") as log:
+            assert len(re.findall("prepare_retry", log.read())) == 2
+
+
 # ---- the instructor's tests ----
 
 
