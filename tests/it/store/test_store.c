@@ -23,6 +23,23 @@ static void a_record_is_seen_once_it_is_durable(void **unused)
     assert_false(knows(5, 1));
 }
 
+static void a_staging_folder_goes_with_all_in_it(void **unused)
+{
+    (void)unused;
+    opened();
+    owned_mem char *folder = mem_printf("%s/upload", store_tmp_dir(store));
+    owned_mem char *inner = mem_printf("%s/file", folder);
+    owned_mem char *path = mem_printf("%s/a.zst", inner);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(mkdir(inner, 0700), 0);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    store_remove_tmp(store, folder);
+    store_remove_tmp(store, folder); /* what is gone is no failure */
+    store_flush(store);
+    assert_false(file_exists(folder));
+    assert_true(file_exists(store_tmp_dir(store)));
+}
+
 static void another_request_is_refused_and_stays_refused(void **unused)
 {
     (void)unused;
@@ -253,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(a_record_is_seen_once_it_is_durable),
         STORY(another_request_is_refused_and_stays_refused),
+        STORY(a_staging_folder_goes_with_all_in_it),
         STORY(a_final_evaluation_becomes_a_file_and_its_marks_stay),
         STORY(lists_are_newest_first_and_can_be_continued),
         STORY(the_second_process_is_turned_away),
