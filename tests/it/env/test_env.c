@@ -311,6 +311,25 @@ static void byte_code_is_shared_and_builds_cannot_touch_it(void **unused)
     assert_says(after.env, "import fresh; print(fresh.VERSION)", "1.0");
 }
 
+/* They queue up for the compiler; one leaves the queue. */
+static void many_builds_at_once_all_end(void **unused)
+{
+    (void)unused;
+    static const char *const lists[] = {"plain", "plain>=1", "plain>0", "plain!=7", "plain<7"};
+    struct answer answers[countof(lists)];
+    struct env_ticket *tickets[countof(lists)];
+    open_store("many", ENV_INSTALLER_AUTO);
+    for (size_t i = 0; i < countof(lists); i++)
+        tickets[i] = ask(lists[i], &answers[i]);
+    wait_for(&answers[0]);
+    if (!answers[1].is_there)
+        env_cancel(tickets[1]);
+    for (size_t i = 2; i < countof(lists); i++) {
+        wait_for(&answers[i]);
+        assert_non_null(answers[i].env);
+    }
+}
+
 static void pins_need_no_resolver_until_something_comes_along(void **unused)
 {
     (void)unused;
@@ -607,6 +626,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(two_requests_cost_one_build, close_store),
         cmocka_unit_test_teardown(the_newest_version_is_built_where_it_has_no_wheel, close_store),
         cmocka_unit_test_teardown(byte_code_is_shared_and_builds_cannot_touch_it, close_store),
+        cmocka_unit_test_teardown(many_builds_at_once_all_end, close_store),
         cmocka_unit_test_teardown(pins_need_no_resolver_until_something_comes_along, close_store),
         cmocka_unit_test_teardown(uv_failures_are_the_projects, close_store),
         cmocka_unit_test_teardown(pip_failures_are_the_projects, close_store),
