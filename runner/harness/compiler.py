@@ -8,6 +8,7 @@ meet them as it would in a fresh checkout.
 import marshal
 import os
 import pathlib
+import re
 import struct
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from importlib.util import MAGIC_NUMBER, source_hash
 
 SOURCE_MAX = 8 << 20
 FILES_MAX = 20000
+# Almost never imported in another way, and every file of a tree is copied for every job.
+ALWAYS_REWRITTEN = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
 SKIPPED = {"__pycache__", ".git", ".tox", ".nox", ".venv", "venv", "node_modules"}
 
 
@@ -48,13 +51,16 @@ def _compile_file(root, path, output_fd, rewrite, report):
     code = _quiet(lambda: compile(source, path, "exec", dont_inherit=True))
     if code is None:
         return
+    if rewrite and "test" in name:
+        rewritten = _quiet(lambda: rewrite.code(source, path))
+        if rewritten is not None:
+            binding = rewrite.binding(source, stat)
+            _store(output_fd, folder, stem + rewrite.tail, binding, rewritten)
+            report["rewritten"] += 1
+            if ALWAYS_REWRITTEN.fullmatch(name):
+                return
     _store(output_fd, folder, "%s.%s.pyc" % (stem, tag), by_time(source, stat), code)
     report["plain"] += 1
-    if rewrite and "test" in name:
-        code = _quiet(lambda: rewrite.code(source, path))
-        if code is not None:
-            _store(output_fd, folder, stem + rewrite.tail, rewrite.binding(source, stat), code)
-            report["rewritten"] += 1
 
 
 def _quiet(make):

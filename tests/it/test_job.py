@@ -357,6 +357,30 @@ def test_compiled_layers_are_used(runner, tmp_path):
     assert result["outcome"] == "passed", result["output"]
 
 
+def test_rewritten_byte_code_is_taken(runner, tmp_path):
+    """pytest replaces what it does not believe, and the new file has the time of its making."""
+    if not runner.jailed:
+        pytest.skip("paths differ from job to job: nothing is rewritten ahead")
+    check = """
+        import glob, os
+        def test():
+            times = [os.stat(name).st_mtime for name in glob.glob("%s/__pycache__/*-pytest-*.pyc")]
+            assert times == [1000000000] * %d
+    """
+    runner.write("tests/conftest.py", "")
+    runner.write("tests/test_it.py", check % ("tests", 2))
+    runner.write("src/pack/__init__.py", "")
+    runner.write("src/pack/test_in.py", check % ("src/pack", 1))
+    layer = tmp_path / "layer"
+    layer.mkdir()
+    runner.run("--kind", "compile", "--output", layer)
+    for path in layer.rglob("*.pyc"):
+        os.utime(path, (1000000000, 1000000000))
+    runner.layers = [layer]
+    for result in runner.run("--module", "tests/test_it.py", "--module", "src/pack/test_in.py"):
+        assert result["outcome"] == "passed", result
+
+
 def test_description_needs_no_environment(runner):
     runner.write("pyproject.toml", "[project]\nname = 'a'\nversion = '1'\n")
     runner.write("tests/test_a.py", "")
