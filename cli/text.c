@@ -4,11 +4,20 @@
 
 static bool continues(unsigned char c) { return (c & 0xc0) == 0x80; }
 
+/* U+202A to U+202E and U+2066 to U+2069 turn what follows around, beyond their own text. */
+static bool turns_around(const unsigned char *at)
+{
+    return at[0] == 0xe2 && ((at[1] == 0x80 && at[2] >= 0xaa && at[2] <= 0xae) ||
+                             (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));
+}
+
 /* C0, DEL, and C1 in its UTF-8 form (c2 80 .. c2 9f), which some terminals obey as well. */
 static size_t control_len(const unsigned char *at, size_t left)
 {
     if (at[0] < 0x20 || at[0] == 0x7f)
         return 1;
+    if (left > 2 && turns_around(at))
+        return 3;
     return left > 1 && at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f ? 2 : 0;
 }
 

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 /* Appends at most `max` bytes of `text` (and "…" where there were more), with line breaks as blanks
- * and every other control character as '?', so that no escape sequence survives. */
+ * and every other control character as '?', so that no escape sequence survives, and no override
+ * of the direction of writing. */
 void text_safe(const char *text, size_t max, struct buf *out);
 
 /* As text_safe(), with line breaks and tabs kept. */

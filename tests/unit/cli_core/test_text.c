@@ -26,6 +26,14 @@ static void is(char *text_owned, const char *want)
     free(text_owned);
 }
 
+static void nothing_turns_the_line_around(void **unused)
+{
+    (void)unused;
+    owned_buf out = BUF_INIT;
+    text_safe("a\u202eb\u2066c\u2026d\u2069", 100, &out);
+    assert_string_equal(buf_str(&out), "a?b?c\u2026d?");
+}
+
 static void no_control_survives(void **unused)
 {
     (void)unused;
@@ -112,6 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_control_survives),
+        cmocka_unit_test(nothing_turns_the_line_around),
         cmocka_unit_test(a_cut_text_says_so_and_keeps_characters_whole),
         cmocka_unit_test(cells_have_their_width),
         cmocka_unit_test(durations_and_sizes_read_well),
