@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXIT_USAGE     4
@@ -56,6 +57,7 @@ struct node {
     struct event *store_check;
     struct event *lag_check; /* only when debug lines are logged */
     uint64_t lag_checked_ms;
+    uint64_t lag_cpu_ms;
     bool is_draining;
 };
 
@@ -326,7 +328,15 @@ static void on_store_check(evutil_socket_t fd, short what, void *arg)
     log_error("store_failed", "%s", why ? why : "the store cannot be written");
 }
 
-/* Says when something has kept the loop from its other work. */
+static uint64_t own_cpu_ms(void)
+{
+    struct timespec used = {0};
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000;
+}
+
+/* Says when something has kept the loop from its other work: with little processor time of its own
+ * it waited for a disk, or the machine was busy. */
 static void on_lag_check(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -334,14 +344,18 @@ static void on_lag_check(evutil_socket_t fd, short what, void *arg)
     struct node *self = arg;
     uint64_t now_ms = clock_mono_ms();
     uint64_t late_ms = now_ms - self->lag_checked_ms - LAG_CHECK_MS;
+    uint64_t cpu_ms = own_cpu_ms();
     if (now_ms > self->lag_checked_ms + LAG_CHECK_MS && late_ms > LAG_LOGGED_MS)
-        log_debug("loop_late", "ms=%" PRIu64, late_ms);
+        log_debug("loop_late", "ms=%" PRIu64 " cpu_ms=%" PRIu64, late_ms,
+                  cpu_ms - self->lag_cpu_ms);
     self->lag_checked_ms = now_ms;
+    self->lag_cpu_ms = cpu_ms;
 }
 
 static void watch_lag(struct node *self)
 {
     self->lag_checked_ms = clock_mono_ms();
+    self->lag_cpu_ms = own_cpu_ms();
     self->lag_check = event_new(self->base, -1, EV_PERSIST, on_lag_check, self);
     event_add(self->lag_check, &(struct timeval){.tv_usec = LAG_CHECK_MS * 1000});
 }
