@@ -24,6 +24,7 @@ struct page {
     const char *module;
     const char *outcome;
     bool has_detail;
+    bool has_read;
     uint64_t end_ms;
     size_t left;
     uint64_t from_module; /* the cursor: index over all modules, then line in it */
@@ -110,10 +111,11 @@ static bool offer_module(struct api *self, struct page *page, const struct summa
                offer_module_itself(page, module, project);
     if (!may_have(page, &module->rec->tally))
         return true;
-    if (clock_mono_ms() >= page->end_ms) {
+    if (page->has_read && clock_mono_ms() >= page->end_ms) { /* each page gets on */
         page->is_cut = true;
         return false;
     }
+    page->has_read = true;
     if (store_read_blob(self->config.store, &module->rec->cases, "jsonl", CASES_MAX, &cases, NULL))
         return true;
     for (const char *at = cases.data; at < cases.data + cases.len; line++) {
