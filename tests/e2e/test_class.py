@@ -113,8 +113,10 @@ def test_health_is_answered_at_once(run):
 
 def test_nothing_holds_up_the_loop_for_long(run):
     with open(run.node.log, encoding="utf-8") as log:
-        late = [int(ms) for ms in re.findall(r'loop_late.*?ms=(\d+)', log.read())]
-    assert max(late, default=0) < 1000, late
+        late = re.findall(r"loop_late.*?ms=(\d+) cpu_ms=(\d+)", log.read())
+    # The machine may be busy with something else; processor time is our own.
+    assert max((int(cpu) for _, cpu in late), default=0) < 100, late
+    assert max((int(ms) for ms, _ in late), default=0) < 2000, late
 
 
 def test_the_document_is_quick(run):
