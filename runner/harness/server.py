@@ -142,6 +142,8 @@ class Server:
         signal.set_wakeup_fd(wake_out, warn_on_full_buffer=False)
         self.wake = (wake_in, wake_out)
         self.say("hello", PROTOCOL, "%d.%d.%d" % sys.version_info[:3], self.pytest or "")
+        # Never thawed: a job that does so writes to every page of the server's objects (20 ms), and
+        # all that it would get for it is that gc.get_objects() lists them.
         gc.collect()
         gc.freeze()
         poll = select.poll()
