@@ -118,11 +118,11 @@ static void act(struct evals *self, const struct dispatch_effect *effect)
 
 static void add_todo(struct evals *self, const struct dispatch_out *out)
 {
-    struct dispatch_out *todo = &self->todo;
-    todo->effects =
-        mem_grow(todo->effects, &todo->capacity, todo->count + out->count, sizeof *todo->effects);
+    struct dispatch_out *unfinished = &self->unfinished;
+    unfinished->effects = mem_grow(unfinished->effects, &unfinished->capacity,
+                                   unfinished->count + out->count, sizeof *unfinished->effects);
     for (size_t i = 0; i < out->count; i++)
-        todo->effects[todo->count++] = out->effects[i];
+        unfinished->effects[unfinished->count++] = out->effects[i];
 }
 
 /* Effects may lead to events in turn, as when a job cannot be started. Their effects are queued, so
@@ -136,11 +136,11 @@ void evals_step(struct evals *self, const struct dispatch_event *event)
     if (self->is_acting)
         return;
     self->is_acting = true;
-    while (self->todo_next < self->todo.count) {
-        struct dispatch_effect effect = self->todo.effects[self->todo_next++];
+    while (self->todo_next < self->unfinished.count) {
+        struct dispatch_effect effect = self->unfinished.effects[self->todo_next++];
         act(self, &effect);
     }
-    self->todo.count = self->todo_next = 0;
+    self->unfinished.count = self->todo_next = 0;
     self->is_acting = false;
     drained_if_idle(self);
 }
@@ -209,7 +209,7 @@ void evals_free(struct evals *self)
     while (self->first)
         forget(self->first);
     dispatch_free(self->dispatch);
-    dispatch_out_fini(&self->todo);
+    dispatch_out_fini(&self->unfinished);
     free(self);
 }
 

@@ -50,8 +50,8 @@ struct evals {
     struct dispatch *dispatch;
     struct evaluation *first;
     struct attempt *attempts;
-    uint64_t revision;        /* counts every progress; no two lives share one */
-    struct dispatch_out todo; /* effects that wait for their turn, from todo_next on */
+    uint64_t revision;              /* counts every progress; no two lives share one */
+    struct dispatch_out unfinished; /* effects that wait for their turn, from todo_next on */
     size_t todo_next;
     bool is_acting;
     evals_final_fn *on_final;
