@@ -262,9 +262,12 @@ static void no_log(struct http_exchange *x, const char *what)
     http_reply_problem(x, &err);
 }
 
-void details_log(struct http_exchange *x, void *arg)
+/* What is there of one project. Each answers. */
+typedef void log_fn(struct api *self, struct http_exchange *x, const struct summary *summary,
+                    const struct summary_project *project);
+
+static void answer_log(struct http_exchange *x, struct api *self, log_fn *answer)
 {
-    struct api *self = arg;
     uint64_t id;
     const struct doc *doc = evaluation_find(self, x, &id);
     if (!doc)
@@ -272,11 +275,16 @@ void details_log(struct http_exchange *x, void *arg)
     owned_summary summary;
     summary_init(&summary, doc, NULL);
     const struct summary_project *project = find_project(&summary, http_param(x, "project"));
-    if (!project) {
+    if (project)
+        answer(self, x, &summary, project);
+    else
         no_log(x, "the evaluation has no such project");
-        return;
-    }
-    const struct summary_module *module = find_module(&summary, project, http_param(x, "module"));
+}
+
+static void answer_module_log(struct api *self, struct http_exchange *x,
+                              const struct summary *summary, const struct summary_project *project)
+{
+    const struct summary_module *module = find_module(summary, project, http_param(x, "module"));
     if (!module)
         no_log(x, "the project has no such module");
     else if (module->rec && doc_hash_is_set(&module->rec->out))
@@ -286,20 +294,16 @@ void details_log(struct http_exchange *x, void *arg)
                                                     : "the module has not finished");
 }
 
-void details_build_log(struct http_exchange *x, void *arg)
+static void answer_build_log(struct api *self, struct http_exchange *x,
+                             const struct summary *summary, const struct summary_project *project)
 {
-    struct api *self = arg;
-    uint64_t id;
-    const struct doc *doc = evaluation_find(self, x, &id);
-    if (!doc)
-        return;
-    owned_summary summary;
-    summary_init(&summary, doc, NULL);
-    const struct summary_project *project = find_project(&summary, http_param(x, "project"));
-    if (!project)
-        no_log(x, "the evaluation has no such project");
-    else if (project->log && doc_hash_is_set(project->log))
+    (void)summary;
+    if (project->log && doc_hash_is_set(project->log))
         answer_blob(self, x, project->log, "txt");
     else
         no_log(x, "the project's set-up left no log");
 }
+
+void details_log(struct http_exchange *x, void *arg) { answer_log(x, arg, answer_module_log); }
+
+void details_build_log(struct http_exchange *x, void *arg) { answer_log(x, arg, answer_build_log); }

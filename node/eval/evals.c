@@ -116,13 +116,13 @@ static void act(struct evals *self, const struct dispatch_effect *effect)
     }
 }
 
-static void add_todo(struct evals *self, const struct dispatch_out *out)
+static void keep_effects(struct evals *self, const struct dispatch_out *out)
 {
-    struct dispatch_out *unfinished = &self->unfinished;
-    unfinished->effects = mem_grow(unfinished->effects, &unfinished->capacity,
-                                   unfinished->count + out->count, sizeof *unfinished->effects);
+    struct dispatch_out *waiting = &self->effects_waiting;
+    waiting->effects = mem_grow(waiting->effects, &waiting->capacity, waiting->count + out->count,
+                                sizeof *waiting->effects);
     for (size_t i = 0; i < out->count; i++)
-        unfinished->effects[unfinished->count++] = out->effects[i];
+        waiting->effects[waiting->count++] = out->effects[i];
 }
 
 /* Effects may lead to events in turn, as when a job cannot be started. Their effects are queued, so
@@ -131,16 +131,16 @@ void evals_step(struct evals *self, const struct dispatch_event *event)
 {
     struct dispatch_out out = {0};
     dispatch_step(self->dispatch, event, &out);
-    add_todo(self, &out);
+    keep_effects(self, &out);
     dispatch_out_fini(&out);
     if (self->is_acting)
         return;
     self->is_acting = true;
-    while (self->todo_next < self->unfinished.count) {
-        struct dispatch_effect effect = self->unfinished.effects[self->todo_next++];
+    while (self->effects_next < self->effects_waiting.count) {
+        struct dispatch_effect effect = self->effects_waiting.effects[self->effects_next++];
         act(self, &effect);
     }
-    self->unfinished.count = self->todo_next = 0;
+    self->effects_waiting.count = self->effects_next = 0;
     self->is_acting = false;
     drained_if_idle(self);
 }
@@ -209,7 +209,7 @@ void evals_free(struct evals *self)
     while (self->first)
         forget(self->first);
     dispatch_free(self->dispatch);
-    dispatch_out_fini(&self->unfinished);
+    dispatch_out_fini(&self->effects_waiting);
     free(self);
 }
 

@@ -50,9 +50,10 @@ struct evals {
     struct dispatch *dispatch;
     struct evaluation *first;
     struct attempt *attempts;
-    uint64_t revision;              /* counts every progress; no two lives share one */
-    struct dispatch_out unfinished; /* effects that wait for their turn, from todo_next on */
-    size_t todo_next;
+    uint64_t revision; /* counts every progress; no two lives share one */
+    struct dispatch_out
+        effects_waiting; /* effects that wait for their turn, from effects_next on */
+    size_t effects_next;
     bool is_acting;
     evals_final_fn *on_final;
     void *on_final_arg;
