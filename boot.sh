@@ -210,7 +210,8 @@ verb_boot() {
 Some of these fail on purpose, to show how that looks. Next:
     alias testmesh=$program
     testmesh run FOLDER             marks for your own projects (a folder of them, or a zip)
-    testmesh ls                     what has run; then: testmesh tests ID --failed
+    testmesh ls                     what has run
+    testmesh tests ID --failed      what failed, and what it said
     curl -F file=@projects.zip $url/evaluation
     ./boot.sh stop                  ends the node; its data stays in .testmesh/node
 END
