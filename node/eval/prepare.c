@@ -192,7 +192,6 @@ static void describe(struct prepare_work *work)
                             .project = work->project,
                             .limits = work->host->config.limits,
                             .slot = work->host->config.slot_first + (unsigned)work->describe_slot};
-    spec.limits.wall_ms = PREPARE_WALL_MS;
     static const struct job_callbacks callbacks = {.done = on_described};
     work->job = engine_start(work->host->config.engine, &spec, &callbacks, work, &err);
     if (!work->job)

@@ -129,6 +129,11 @@ struct prepare_host *prepare_host_new(const struct prepare_config *config, struc
         return NULL;
     struct prepare_host *self = mem_new(sizeof *self);
     self->config = *config;
+    uint64_t *wall_ms = &self->config.limits.wall_ms;
+    if (*wall_ms > PREPARE_WALL_MAX_MS)
+        *wall_ms = PREPARE_WALL_MAX_MS;
+    if (*wall_ms < PREPARE_WALL_MIN_MS)
+        *wall_ms = PREPARE_WALL_MIN_MS;
     self->dir = mem_strdup(config->dir);
     self->program = mem_strdup(config->program);
     self->trash = mem_strdup(config->trash);

@@ -114,7 +114,6 @@ static void start_job(struct prepare_work *work, enum job_kind kind, const char 
     struct err err = ERR_INIT;
     struct job_spec spec = {
         .kind = kind, .output_dir = output_dir, .limits = work->host->config.limits};
-    spec.limits.wall_ms = PREPARE_WALL_MS;
     spec.slot = work->slot;
     prepare_fill(&work->self, &spec);
     work->job = engine_start(work->host->config.engine, &spec, callbacks, work, &err);

@@ -5,7 +5,11 @@
 #include "node/eval/prepare.h"
 #include "runner/intake/intake.h"
 
-#define PREPARE_WALL_MS     120000 /* of one describe, compile or discover job */
+/* One describe, compile or discover job may take as long as a module, within these: a large project
+ * is not unknown because its modules are short, and one that never answers does not hold a slot for
+ * long. */
+#define PREPARE_WALL_MIN_MS 20000
+#define PREPARE_WALL_MAX_MS 120000
 #define PREPARE_AT_ONCE_MAX 64
 
 struct prepare_host {

@@ -35,8 +35,9 @@ FDS_MAX = 16
 HIGH_FD = 1000  # where tests that close "all" descriptors seldom look
 
 # What a run of pytest imports late, then what the tests of many projects import. Only modules whose
-# import neither looks at the environment (readline does), nor warns, nor starts anything: they are
-# the same in every process that has them, and a job that needs them need not load them again.
+# import neither looks at the environment (readline does; OpenSSL reads its settings once, and no job
+# has others), nor warns, nor starts anything: they are the same in every process that has them, and
+# a job that needs them need not load them again.
 EARLY = ("_pytest._argcomplete _pytest.config.compat cmd code codeop email.parser faulthandler "
          "getpass pdb pwd termios tomllib "
          "asyncio concurrent.futures contextvars doctest fractions hashlib pickle pkgutil queue ssl "
