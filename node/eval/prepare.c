@@ -117,12 +117,30 @@ void prepare_later(struct prepare_work *work, void (*then)(struct prepare_work *
 
 /* ---- first half: tree, description, environment ---------------------------------------------- */
 
+/* No interpreter here is what the project asks for: it is run all the same, and told. */
+static void note_python(struct prepare_work *work, const struct env *env)
+{
+    struct describe *describe = &work->self.describe;
+    size_t count = 0;
+    bool fits = true;
+    const struct python *all = env_store_pythons(work->host->config.envs, &count);
+    python_choose(all, count, describe->python, &fits);
+    if (fits)
+        return;
+    describe->notes =
+        mem_resize(describe->notes, describe->note_count + 1, sizeof *describe->notes);
+    describe->notes[describe->note_count++] = mem_printf(
+        "the project asks for Python %s; no interpreter of this node is one, and %s is used",
+        describe->python, env->python_version);
+}
+
 static void on_env(void *arg, const struct env *env, const struct env_failure *failure)
 {
     struct prepare_work *work = arg;
     work->ticket = NULL;
     work->self.env = env;
     if (env) {
+        note_python(work, env);
         prepare_finish(work);
         return;
     }

@@ -76,6 +76,9 @@ def test_requires_python_chooses(tmp_path):
                  **saying("any", system), **saying("none", system, ">=3.99")}
         document = node.wait_done(node.submit(zips.of_files(files)))
         check_passed(document, "old", "new", "any", "none")
+        notes = {name: "\n".join(row["notes"]) for name, row in document["projects"].items()}
+        assert "asks for Python >=3.99" in notes["none"] and system in notes["none"]
+        assert not any("asks for Python" in notes[name] for name in ("old", "new", "any"))
 
 
 @pytest.mark.parametrize("python", ["/nonexistent/python3", "/bin/true"])
