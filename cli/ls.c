@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define YEAR_9999_MS 253370764800000.0
+
 #define NAME_WIDTH  24
 #define FIELD_SHOWN 64
 
@@ -54,7 +56,8 @@ static void put_time(const json_t *value, struct buf *out)
     owned_buf safe = BUF_INIT;
     if (json_is_string(value))
         text_safe(json_string_value(value), 19, &safe);
-    else if (json_is_number(value) && json_number_value(value) >= 0)
+    else if (json_is_number(value) && json_number_value(value) >= 0 &&
+             json_number_value(value) < YEAR_9999_MS)
         buf_printf(&safe, "%.19s", clock_format((uint64_t)json_number_value(value), text));
     char *t = safe.len > 10 ? strchr(safe.data, 'T') : NULL;
     if (t != NULL)

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#define DURATION_MAX_S 2e9 /* fits an int; 63 years */
+
 static bool continues(unsigned char c) { return (c & 0xc0) == 0x80; }
 
 /* U+202A to U+202E and U+2066 to U+2069 turn what follows around, beyond their own text. */
@@ -78,6 +80,8 @@ void text_cell(const char *text, size_t width, bool fill, struct buf *out)
 
 void text_duration(double seconds, struct buf *out)
 {
+    if (!(seconds < DURATION_MAX_S)) /* a node may say anything; so may be no number at all */
+        seconds = DURATION_MAX_S;
     if (seconds < 10)
         buf_printf(out, "%.2f s", seconds < 0 ? 0 : seconds);
     else if (seconds < 60)
@@ -85,7 +89,7 @@ void text_duration(double seconds, struct buf *out)
     else if (seconds < 3600)
         buf_printf(out, "%dm %02ds", (int)seconds / 60, (int)seconds % 60);
     else
-        buf_printf(out, "%lldh %02dm", (long long)(seconds / 3600), (int)(seconds / 60) % 60);
+        buf_printf(out, "%dh %02dm", (int)seconds / 3600, (int)seconds / 60 % 60);
 }
 
 void text_size(uint64_t bytes, struct buf *out)

@@ -72,8 +72,8 @@ static void durations_and_sizes_read_well(void **unused)
     static const struct {
         double seconds;
         const char *text;
-    } rows[] = {
-        {-1, "0.00 s"}, {0.314, "0.31 s"}, {12.34, "12.3 s"}, {185, "3m 05s"}, {7800, "2h 10m"}};
+    } rows[] = {{-1, "0.00 s"},  {0.314, "0.31 s"}, {12.34, "12.3 s"},
+                {185, "3m 05s"}, {7800, "2h 10m"},  {6e32, "555555h 33m"}};
     for (size_t i = 0; i < countof(rows); i++) {
         owned_buf out = BUF_INIT;
         text_duration(rows[i].seconds, &out);
