@@ -308,7 +308,7 @@ def suite_pytest_side_by_side(name, pattern):
 SUITES = [
     ("layers", suite_pytest("layers", "tests/check_*.py")),
     ("unit", suite_programs("unit", 2)),
-    ("it", suite_programs("it", 2)),
+    ("it", suite_programs("it", 1)),  # real processes and limits: one at a time
     ("fuzz", suite_fuzz),
     ("pytest-it", suite_pytest_side_by_side("pytest-it", "tests/it/test_*.py")),
     ("e2e", suite_pytest("e2e", "tests/e2e/test_*.py")),
