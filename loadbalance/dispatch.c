@@ -329,13 +329,3 @@ struct dispatch_load dispatch_load(const struct dispatch *self, uint64_t eval)
     }
     return load;
 }
-
-void dispatch_each_running(const struct dispatch *self,
-                           void (*visit)(void *arg, const struct dispatch_work *work), void *arg)
-{
-    for (size_t i = 0; i < DISPATCH_SLOTS_MAX; i++) {
-        const struct slot *slot = &self->slots[i];
-        if (slot->is_busy && !slot->is_dropped && slot->work.module != DISPATCH_CHORE)
-            visit(arg, &slot->work);
-    }
-}

@@ -107,8 +107,4 @@ struct dispatch_load {
 };
 struct dispatch_load dispatch_load(const struct dispatch *self, uint64_t eval);
 
-/* Calls `visit` for every module (no chores) that runs now. */
-void dispatch_each_running(const struct dispatch *self,
-                           void (*visit)(void *arg, const struct dispatch_work *work), void *arg);
-
 #endif

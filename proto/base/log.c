@@ -31,17 +31,6 @@ void log_setup(enum log_level level, bool json)
     logger.is_set = true;
 }
 
-bool log_level_parse(const char *text, enum log_level *out)
-{
-    for (size_t i = 0; i < countof(level_names); i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *out = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 void log_redact(const char *secret)
 {
     if (strlen(secret) < SECRET_MIN_CHARS || logger.secret_count == SECRETS_MAX)

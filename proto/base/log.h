@@ -15,9 +15,6 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
 /* Lines below `level` are dropped. `json` chooses the form. Default: info, by what stderr is. */
 void log_setup(enum log_level level, bool json);
 
-/* Reads "debug", "info", "warn" or "error". */
-bool log_level_parse(const char *text, enum log_level *out);
-
 /* Copies a secret of at least 8 characters that must never be logged; at most 16 are kept. */
 void log_redact(const char *secret);
 

@@ -41,6 +41,4 @@ uint64_t rand_below(struct rand *self, uint64_t bound)
     }
 }
 
-double rand_unit(struct rand *self) { return (double)(rand_u64(self) >> 11) * 0x1.0p-53; }
-
 void rand_system(void *out, size_t len) { randombytes_buf(out, len); }

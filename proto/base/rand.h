@@ -19,9 +19,6 @@ uint64_t rand_u64(struct rand *self);
 /* Uniform in 0 .. bound-1, bound > 0, without modulo bias. */
 uint64_t rand_below(struct rand *self, uint64_t bound);
 
-/* Uniform in [0, 1). */
-double rand_unit(struct rand *self);
-
 /* Fills from the system's generator: unpredictable, for ids, keys and seeds. */
 void rand_system(void *out, size_t len);
 

@@ -6,7 +6,6 @@
 
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
-#include "runner/child/tree.h"
 #include "runner/jail/jail_inner.h"
 
 #include <limits.h>
@@ -255,11 +254,4 @@ const char *const *jail_default_env(void)
         NULL,
     };
     return env;
-}
-
-uint64_t jail_tree_rss(pid_t pid)
-{
-    struct tree_usage usage;
-    tree_measure(pid, &usage);
-    return usage.rss_bytes;
 }

@@ -105,9 +105,6 @@ struct jail_report {
  * jail_write_runtime() has filled, and `helper`, the path of this binary. */
 void jail_probe(const char *runtime_dir, const char *helper, uid_t uid, struct jail_report *out);
 
-/* Bytes of memory that a process and all below it hold: tree.h for one number. */
-uint64_t jail_tree_rss(pid_t pid);
-
 /* `testmesh --helper jail …`: stages the sources, drops to the uid, executes bubblewrap. Runs as
  * root. Returns an exit code only on failure (125), with a sentence on standard error. */
 int helper_jail_main(int argc, char **argv);
