@@ -136,6 +136,14 @@ static int open_store(struct node *self, struct err *err)
     return self->store ? 0 : err->code;
 }
 
+/* Its warm server has the folder that goes; a later build of that key is another folder. */
+static void on_env_evicted(void *arg, const char *key)
+{
+    struct node *self = arg;
+    if (self->engine)
+        engine_forget(self->engine, key);
+}
+
 static int open_envs(struct node *self, struct err *err)
 {
     owned_mem char *dir = mem_printf("%s/envs", self->options.data);
@@ -143,16 +151,19 @@ static int open_envs(struct node *self, struct err *err)
         char **in;
         const char *const *out;
     } pythons = {.in = self->options.python.items};
-    struct env_config config = {.dir = dir,
-                                .pythons = pythons.out,
-                                .python_count = self->options.python.count,
-                                .uv = self->options.uv,
-                                .self = self->program,
-                                .runtime_dir = self->is_sandboxed ? self->runtime_dir : NULL,
-                                /* Not a slot's: what builds must not reach what runs. */
-                                .uid = (uid_t)self->options.uid_base - 1,
-                                .build_wall_ms = (uint32_t)self->options.env_timeout_ms,
-                                .cap_bytes = self->options.envs_max_bytes};
+    struct env_config config = {
+        .dir = dir,
+        .pythons = pythons.out,
+        .python_count = self->options.python.count,
+        .uv = self->options.uv,
+        .self = self->program,
+        .runtime_dir = self->is_sandboxed ? self->runtime_dir : NULL,
+        /* Not a slot's: what builds must not reach what runs. */
+        .uid = (uid_t)self->options.uid_base - 1,
+        .build_wall_ms = (uint32_t)self->options.env_timeout_ms,
+        .cap_bytes = self->options.envs_max_bytes ? self->options.envs_max_bytes : UINT64_MAX,
+        .evicted = on_env_evicted,
+        .evicted_arg = self};
     self->envs = env_store_new(self->base, &config, err);
     if (!self->envs)
         return err->code;
@@ -419,7 +430,7 @@ static void tear_down(struct node *self)
         evals_stop(self->evals);
     if (self->store)
         store_flush(self->store);
-    engine_free(self->engine);
+    engine_free(steal_ptr(&self->engine)); /* environments are given back after it */
     api_free(self->api);
     evals_free(self->evals);
     prepare_host_free(self->prepare);

@@ -29,7 +29,7 @@ static struct entry *find_entry(const struct env_store *self, const char *key)
     return NULL;
 }
 
-static bool is_waited_for(const struct env_store *self, const struct entry *entry)
+bool env_is_waited_for(const struct env_store *self, const struct entry *entry)
 {
     for (const struct env_ticket *at = self->tickets; at != NULL; at = at->next) {
         if (at->entry == entry)
@@ -217,7 +217,8 @@ static void forget_failures(struct env_store *self)
     uint64_t now = clock_mono_ms();
     for (size_t i = self->entry_count; i > 0; i--) {
         struct entry *entry = self->entries[i - 1];
-        if (entry->state == ENTRY_FAILED && now >= entry->until_ms && !is_waited_for(self, entry))
+        if (entry->state == ENTRY_FAILED && now >= entry->until_ms &&
+            !env_is_waited_for(self, entry))
             env_entry_free(self, entry);
     }
 }
@@ -282,7 +283,7 @@ void env_cancel(struct env_ticket *ticket_owned)
         at = &(*at)->next;
     *at = ticket_owned->next;
     free(ticket_owned);
-    if (entry == NULL || is_waited_for(self, entry) ||
+    if (entry == NULL || env_is_waited_for(self, entry) ||
         (entry->state != ENTRY_QUEUED && entry->state != ENTRY_BUILDING))
         return;
     if (entry->build != NULL) {

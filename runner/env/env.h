@@ -21,7 +21,8 @@
  *
  * (`--no-build` alone would take an older version that has a wheel, and install something else
  * than the user has at home. Where every requirement is one exact version, wheels come first, and
- * the resolver only when something that has no version came along, or when that failed.) With pip one step does it all, without a shared cache. Then:
+ * the resolver only when something that has no version came along, or when that failed.) With pip
+ * one step does it all, without a shared cache. Then:
  *
  *   look      links the byte code that is known already (pyc.h)
  *   compile   what is not known, by a bare `python -I -S` that sees the environment read-only,
@@ -71,6 +72,10 @@ struct env_config {
     uint64_t cap_bytes;          /* finished environments in all, 0: 8 GiB */
     unsigned builds_max;         /* at once, 0: 4; they wait for the network */
     bool allow_urls;             /* name @ https://… */
+    /* An environment went to make room; its key may be built anew, into another folder. From the
+     * loop or from within env_release(). May be NULL. */
+    void (*evicted)(void *arg, const char *key);
+    void *evicted_arg;
 };
 
 struct env_bind {

@@ -178,7 +178,9 @@ void env_disk_evict(struct env_store *self)
             if (entry->state != ENTRY_READY)
                 continue;
             total += entry->bytes;
-            if (entry->used == 0 && (oldest == NULL || entry->last_used_ms < oldest->last_used_ms))
+            if (entry->used > 0 || env_is_waited_for(self, entry))
+                continue;
+            if (oldest == NULL || entry->last_used_ms < oldest->last_used_ms)
                 oldest = entry;
         }
         if (total <= self->config.cap_bytes || oldest == NULL)
@@ -187,6 +189,8 @@ void env_disk_evict(struct env_store *self)
                  (unsigned long long)oldest->bytes);
         self->is_trim_due = true;
         env_disk_remove(self, oldest->dir);
+        if (self->config.evicted != NULL)
+            self->config.evicted(self->config.evicted_arg, oldest->key);
         env_entry_free(self, oldest);
     }
 }

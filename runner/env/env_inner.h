@@ -104,7 +104,11 @@ void env_entry_touch(struct entry *entry);
 /* Moves a folder away at once and removes it by a child; an absent one is fine. */
 void env_disk_remove(struct env_store *self, const char *path);
 
-/* Removes the least recently used environments while all of them are larger than the cap. */
+/* Whether an answer with this entry is on its way to somebody. */
+bool env_is_waited_for(const struct env_store *self, const struct entry *entry);
+
+/* Removes the least recently used environments while all of them are larger than the cap; none
+ * that somebody has, or is about to be given. */
 void env_disk_evict(struct env_store *self);
 
 #endif

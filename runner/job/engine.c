@@ -352,13 +352,6 @@ void engine_forget_job(struct engine *self, struct job *job)
         touch(self, job->server);
 }
 
-void engine_warm(struct engine *self, const struct job_environment *environment)
-{
-    struct err err = ERR_INIT;
-    if (self->config.fork_server && !warm_server(self, environment, &err))
-        log_warn("server_failed", "key=%s %s", environment->key, err.text);
-}
-
 void engine_forget(struct engine *self, const char *key)
 {
     for (size_t i = 0; i < self->server_count; i++) {

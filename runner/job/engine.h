@@ -143,10 +143,8 @@ struct job *engine_start(struct engine *self, const struct job_spec *spec,
 /* Ends the job; `done` still comes, with outcome cancelled. Harmless when it is ending already. */
 void job_cancel(struct job *self);
 
-/* Starts the server of an environment before its first job. Cannot fail: a job would tell. */
-void engine_warm(struct engine *self, const struct job_environment *environment);
-
-/* Lets go of the idle server of an environment that is about to be removed. */
+/* Ends the idle servers of an environment that is being removed: a later one of the same key is
+ * another folder. Nobody removes an environment that has jobs. */
 void engine_forget(struct engine *self, const char *key);
 
 /* True when users may pass this argument to pytest: "-kEXPR" and "-mEXPR" with the value in the

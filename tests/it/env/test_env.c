@@ -470,20 +470,62 @@ static void each_python_has_its_own(void **unused)
     assert_int_equal(count_folders("pythons"), count);
 }
 
+static struct {
+    unsigned count;
+    char last[128];
+} evicted;
+
+static void on_evicted(void *arg, const char *key)
+{
+    (void)arg;
+    evicted.count++;
+    snprintf(evicted.last, sizeof evicted.last, "%s", key);
+}
+
+static void open_small_store(const char *dir)
+{
+    struct env_config config = config_for(dir, ENV_INSTALLER_AUTO);
+    config.cap_bytes = 1;
+    config.evicted = on_evicted;
+    evicted.count = 0;
+    open_store_with(&config);
+}
+
 static void the_least_used_goes_when_room_is_short(void **unused)
 {
     (void)unused;
-    struct env_config config = config_for("room", ENV_INSTALLER_AUTO);
-    config.cap_bytes = 1;
-    open_store_with(&config);
+    open_small_store("room");
     struct answer held = get_good("plain");
+    owned_mem char *key = mem_strdup(held.env->key);
     assert_true(file_exists(held.env->dir)); /* never while in use */
     struct answer other = get_good("plain==1.0");
+    owned_mem char *other_key = mem_strdup(other.env->key);
     env_release(store, other.env);
     assert_int_equal(count_folders("room"), 1);
     assert_true(file_exists(held.env->dir));
+    assert_int_equal(evicted.count, 1);
+    assert_string_equal(evicted.last, other_key);
     env_release(store, held.env);
     assert_int_equal(count_folders("room"), 0);
+    assert_int_equal(evicted.count, 2);
+    assert_string_equal(evicted.last, key);
+}
+
+static void what_was_promised_does_not_go(void **unused)
+{
+    (void)unused;
+    open_small_store("promised");
+    struct answer first = get_good("plain");
+    struct answer second;
+    ask("plain", &second); /* its answer is on its way when the first lets go */
+    const struct env *env = first.env;
+    env_release(store, env);
+    assert_int_equal(evicted.count, 0);
+    wait_for(&second);
+    assert_ptr_equal(second.env, env);
+    assert_true(file_exists(second.env->dir));
+    env_release(store, second.env);
+    assert_int_equal(evicted.count, 1);
 }
 
 static void without_jails_it_works_in_place(void **unused)
@@ -638,6 +680,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_restart_keeps_what_is_finished_and_nothing_else, close_store),
         cmocka_unit_test_teardown(each_python_has_its_own, close_store),
         cmocka_unit_test_teardown(the_least_used_goes_when_room_is_short, close_store),
+        cmocka_unit_test_teardown(what_was_promised_does_not_go, close_store),
         cmocka_unit_test_teardown(the_last_to_cancel_stops_the_build, close_store),
         cmocka_unit_test_teardown(without_jails_it_works_in_place, close_store),
         cmocka_unit_test_teardown(a_project_is_described_in_a_jail, close_store),
