@@ -1,0 +1,213 @@
+/* mesh: everything that a node decides together with others, as one machine.
+ *
+ * It composes the machines that each know one thing and passes between them what the others must
+ * hear:
+ *
+ *   swim     who is there                        own    who may dispatch and seal an evaluation
+ *   queue    what is left, and who gets it       agent  this node's slots, and whose work they take
+ *   sync     makes stores equal
+ *
+ *   datagram ─> swim ─ member came, died, left ─> own, queue, agent, sync
+ *   frame ───> (by kind) swim | own | queue | agent | sync
+ *   appended ─> whoever asked for it; and what became true of a document: own, queue, agent
+ *
+ * The node drives it with a real network, disk and runner (node/mesh/host.h), the simulator with
+ * false ones (tests/sim): it is the same code. So a node is told events and does effects, and what
+ * it does must keep these promises:
+ *
+ * - Every MESH_APPEND is answered by one MESH_APPENDED, in the order of their tokens, when it is
+ *   durable and joined (docs.find() shows it), or has failed. Nothing else changes a document.
+ * - What docs.find() shows is durable. It does not change within a step.
+ * - Frames between two nodes come in their order or not at all; a break is told (MESH_LINK_DOWN) on
+ *   each side that lives. Datagrams may be lost, doubled and late.
+ * - A START is answered by one MESH_ENDED, a PREPARE by one MESH_PREPARED, a FETCH by one
+ *   MESH_FETCHED, also when they were stopped.
+ *
+ * Messages to the node itself never leave the machine. A step cannot fail; what makes no sense from
+ * outside is ignored and counted. */
+#ifndef NODE_MESH_MESH_H
+#define NODE_MESH_MESH_H
+
+#include "loadbalance/work.h"
+#include "node/own/docs.h"
+#include "node/own/own.h"
+#include "node/swim/swim.h"
+#include "proto/wire/wire.h"
+
+struct mesh;
+
+/* How long a module will take, from what this node remembers; `is_measured` when it is of this very
+ * module and not a guess. */
+typedef uint32_t mesh_estimate_fn(void *arg, const struct doc *doc, uint32_t p, uint32_t m,
+                                  bool *is_measured);
+
+struct mesh_config {
+    struct wire_member self; /* as others will see it; its gen is durable */
+    uint64_t seed;
+    const struct docs *docs; /* borrowed */
+    mesh_estimate_fn *estimate;
+    void *estimate_arg;
+    unsigned slots;     /* modules at a time */
+    unsigned chores;    /* projects that are prepared beside each other */
+    bool allow_single;  /* acknowledge with one copy although others were known */
+    bool had_peers;     /* an earlier life of this node knew another one */
+    enum own_mutation mutation; /* the simulator's: a rule to break on purpose */
+};
+
+/* Returns owned; copies `config` but for what it borrows. */
+struct mesh *mesh_new(const struct mesh_config *config);
+void mesh_free(struct mesh *self);
+
+enum mesh_event_kind {
+    MESH_TICK, /* the deadline has come, or any time */
+
+    MESH_DATAGRAM,    /* addr, peer, boot, bytes: opened and not a replay */
+    MESH_SEND_FAILED, /* addr: the system refused a datagram */
+    MESH_FRAME,       /* peer, bytes */
+    MESH_LINK_UP,     /* peer */
+    MESH_LINK_DOWN,   /* peer, link_end */
+    MESH_PROBED,      /* token, is_ok: connected; else refused or in vain (is_refused) */
+    MESH_JOIN,        /* addr: where others may be; from --join, DNS or the operator */
+
+    MESH_APPENDED, /* token, is_ok, changed */
+    MESH_FETCHED,  /* token, is_ok */
+    MESH_GEN_PERSISTED,
+
+    MESH_SUBMIT, /* eval, delta: the request; its blobs are durable here */
+    MESH_CANCEL, /* eval, token */
+    MESH_ASK,    /* eval, token: the newest that can be had of a document */
+
+    MESH_PREPARED, /* work (m: WORK_CHORE), is_ok: the first half is done. Not ok: delta carries the
+                      plan that says why, or none if the cluster is to blame */
+    MESH_ENDED,    /* work, how, delta: the record of a module or the plan of a chore; none if there
+                      is none to keep */
+    MESH_PROGRESS, /* work, tally */
+
+    MESH_SLOTS, /* slots, external_cpu: how many modules this machine can carry now */
+    MESH_DRAIN, /* takes no new work; hands over what it owns */
+    MESH_LEAVE, /* after MESH_DRAIN has come to its end, or instead */
+};
+
+struct mesh_event {
+    enum mesh_event_kind kind;
+    uint64_t now_ms;  /* monotonic */
+    uint64_t wall_ms; /* for what people read, and what a seal carries; decides nothing */
+    struct wire_addr addr;
+    uint64_t peer;
+    uint64_t boot;
+    uint64_t token;
+    uint64_t eval;
+    const void *bytes; /* borrowed during the step, as all below */
+    size_t len;
+    const struct delta *delta;
+    bool is_ok;
+    bool is_refused;
+    enum swim_link_end link_end;
+    unsigned changed; /* enum doc_change */
+    struct work work;
+    enum work_end how;
+    struct doc_tally tally;
+    unsigned slots;
+};
+
+enum mesh_effect_kind {
+    MESH_SEND_DATAGRAM, /* addr, bytes: to be sealed */
+    MESH_SEND_FRAME,    /* peer, addr, bytes: over its link, opened when there is none */
+    MESH_PROBE,         /* token, addr: connect, and close */
+
+    MESH_APPEND,      /* token, delta */
+    MESH_FETCH,       /* token, blobs, sources: all of these blobs, from any of these peers */
+    MESH_PERSIST_GEN, /* gen */
+
+    MESH_ACCEPTED,  /* eval, replicas: durable on so many; now say 202 */
+    MESH_REFUSED,   /* eval, reason, retry_s */
+    MESH_CANCELLED, /* token, is_ok: the wish is durable */
+    MESH_ANSWER,    /* token, is_ok: docs.find() has what could be had; stale_ms */
+
+    MESH_PREPARE, /* work: the first half of a chore */
+    MESH_START,   /* work, slot: a module, or the second half of a chore */
+    MESH_STOP,    /* work: its result is not wanted */
+    MESH_DROP,    /* eval: nothing of it will be started here any more */
+
+    MESH_RUNNING, /* work, peer, tally: a module runs there; for who watches */
+    MESH_FINAL,   /* eval: its result stands */
+    MESH_MEMBER,  /* peer, member_event: for logs and for remembering addresses */
+    MESH_DRAINED, /* nothing runs here, nothing is owned here */
+    MESH_GONE,    /* the leave has been told: the process may end */
+    MESH_EXIT,    /* reason: go at once, and do not come back without a person */
+};
+
+struct mesh_effect {
+    enum mesh_effect_kind kind;
+    struct wire_addr addr;
+    uint64_t peer;
+    uint64_t token;
+    uint64_t eval;
+    const void *bytes; /* borrowed until the next step, as all below */
+    size_t len;
+    const struct delta *delta;
+    const struct hash *blobs;
+    size_t blob_count;
+    const uint64_t *sources;
+    size_t source_count;
+    uint64_t gen;
+    uint64_t stale_ms;
+    unsigned replicas;
+    const char *reason; /* a name from the table of problems */
+    uint32_t retry_s;
+    bool is_ok;
+    struct work work;
+    unsigned slot;
+    struct doc_tally tally;
+    enum swim_member_event member_event;
+};
+
+/* The list that a step fills; owns what its effects borrow. */
+struct mesh_out {
+    struct mesh_effect *effects;
+    size_t count;
+    size_t capacity;
+    struct arena *arena;
+};
+
+void mesh_out_fini(struct mesh_out *self);
+
+/* Takes one event and replaces `out` by what is to be done now. */
+void mesh_step(struct mesh *self, const struct mesh_event *event, struct mesh_out *out);
+
+/* When it wants MESH_TICK next, in ms of now_ms; UINT64_MAX: not before another event. */
+uint64_t mesh_deadline(const struct mesh *self);
+
+/* Borrowed until the next step: who is there, for /network and /nodes. */
+const struct swim *mesh_members(const struct mesh *self);
+
+/* Which modules of an evaluation run where, as far as this node knows: owned array (free). */
+struct mesh_running {
+    struct work work;
+    uint64_t peer;
+    uint64_t since_ms; /* of now_ms */
+    struct doc_tally tally;
+};
+size_t mesh_running(const struct mesh *self, uint64_t eval, struct mesh_running **out_owned);
+
+/* How busy this node is, as owner and as executor. */
+struct mesh_load {
+    unsigned slots;
+    size_t running;      /* here */
+    size_t waiting;      /* of evaluations that this node owns, ready to be assigned */
+    uint64_t waiting_ms; /* predicted */
+    size_t preparing;    /* here */
+    size_t owned;        /* evaluations */
+};
+struct mesh_load mesh_load(const struct mesh *self);
+
+/* What was not understood or refused, by reason, since the start. */
+struct mesh_counters {
+    uint64_t bad_datagrams;
+    uint64_t bad_frames;
+    uint64_t unknown_messages;
+    uint64_t refused_deltas;
+};
+struct mesh_counters mesh_counters(const struct mesh *self);
+
+#endif
