@@ -183,6 +183,8 @@ struct wire_work { /* also NOWORK on streams */
     uint64_t eid;
     struct wire_fence fence;
     uint32_t queued; /* 0: withdrawn */
+    uint32_t seq;    /* the owner's count of its news of `eid`: rumors overtake each other, and
+                        under one fence the larger is the newer */
 };
 
 struct wire_fence_news {
