@@ -23,8 +23,9 @@
 #define WIRE_SOURCES_MAX 16           /* nodes that hold a blob */
 #define WIRE_RUNNING_MAX 4096         /* attempts in BEAT */
 #define WIRE_WARM_MAX    4            /* environments in LOAD */
-#define WIRE_DIGESTS_MAX 4096         /* documents in SYNC and DIFF, each list */
-#define WIRE_BUCKETS     256          /* of a SYNC or DIFF that has them */
+#define WIRE_DIGESTS_MAX 4096         /* documents in DIFF */
+#define WIRE_BUCKETS     256          /* of a SYNC */
+#define WIRE_SKETCH_MAX  (1u << 20)   /* bytes of what a READ says is known already */
 #define WIRE_HASHES_MAX  1024         /* blobs in HAS */
 #define WIRE_TEXT_MAX    300          /* bytes of an ERR's words */
 #define WIRE_DATA_MAX    (256u << 10) /* bytes of a blob in one DATA */
@@ -333,13 +334,17 @@ struct wire_progress {
 struct wire_read {
     uint32_t rid; /* the asker's number for the question; the answer repeats it */
     uint64_t eid;
+    struct wire_bytes sketch; /* what the asker has already (node/store/doc_sketch.h); or none */
 };
 
+/* One piece of the answer to a READ: a document comes in as many as it needs. */
 struct wire_doc {
     uint32_t rid;
     uint64_t eid;
-    bool more;               /* another DOC of the same rid follows */
-    struct wire_bytes delta; /* none: unknown here */
+    uint32_t seq; /* of this piece, from 0: a gap means that the link broke between */
+    bool more;    /* another DOC of the same rid follows */
+    struct wire_bytes
+        delta; /* none: unknown here. Known and nothing new: a delta of the id alone */
 };
 
 enum wire_put_kind {
@@ -361,31 +366,44 @@ struct wire_put_ok {
     uint32_t rid;
     uint64_t eid;
     struct wire_bytes delta; /* what the asker may not have; or none */
+    struct wire_fence seal;  /* of the seal that the sender holds; or none */
+};
+
+enum wire_why_low {
+    WIRE_LOW_FENCE = 1, /* `fence` was promised, and is higher */
+    WIRE_LOW_CONFLICT,  /* another request has this id */
+    WIRE_LOW_REFUSED,   /* cannot be kept here now: the disk, or a bundle that was not to be had */
 };
 
 struct wire_put_low {
     uint32_t rid;
     uint64_t eid;
-    struct wire_fence fence; /* the higher one that was promised */
+    struct wire_fence fence; /* the highest that the sender knows of; none with a CONFLICT */
+    uint8_t why;             /* enum wire_why_low or a later one */
 };
 
+/* "These are my digests: say where you differ." Buckets are by id (docs_bucket()). */
 struct wire_sync {
-    uint64_t root;
-    const uint64_t *buckets; /* WIRE_BUCKETS of them, or none */
-    size_t bucket_count;     /* 0 or WIRE_BUCKETS */
-    const struct wire_digest *active;
-    size_t active_count;
+    uint32_t rid;
+    uint64_t root; /* xor of the buckets */
+    const uint64_t *buckets;
+    size_t bucket_count; /* WIRE_BUCKETS */
 };
 
+/* The answer to a SYNC: all documents of the sender in those buckets that differ, in as many pieces
+ * as that needs. With rid 0 it answers a DIFF: those of its documents that the other lacks or has
+ * otherwise, for it to READ. */
 struct wire_diff {
-    const uint64_t *want;
-    size_t want_count;
+    uint32_t rid;
+    uint32_t seq;            /* of this piece, from 0 */
+    bool more;               /* another DIFF of the same rid follows */
+    struct wire_bytes cover; /* 32 bytes, a bit a bucket (bit b % 8 of byte b / 8): `have` has all
+                                that the sender holds in it; none with rid 0 */
     const struct wire_digest *have;
     size_t have_count;
-    const uint64_t *buckets;
-    size_t bucket_count; /* 0 or WIRE_BUCKETS */
 };
 
+/* News, as they became durable at the sender; not asked for. */
 struct wire_delta {
     uint64_t eid;
     struct wire_bytes delta;
