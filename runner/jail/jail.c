@@ -167,6 +167,7 @@ static void stage(struct line *line, const struct jail_spec *spec, struct list *
     list_add(out, mem_strdup("jail"));
     uid_t uid = spec->uid ? spec->uid : JAIL_UID_BASE;
     list_add(out, mem_printf("%u", line->is_staged ? uid : 0));
+    list_add(out, mem_printf("%d", (int)getpid()));
     list_add(out, mem_printf("%zu", line->sources.count));
     struct list *parts[] = {&line->sources, &line->args};
     for (size_t i = 0; i < countof(parts); i++)

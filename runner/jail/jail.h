@@ -64,11 +64,11 @@ struct jail_command {
     char **envp;
 };
 
-/* Builds the command line, without the seccomp filter, for which a descriptor is needed:
- * jail_start() adds it. The environment is passed as it is, since a command line is public;
- * variables that steer the dynamic linker (LD_…, GLIBC_TUNABLES, GCONV_PATH) are refused, because
- * our helper runs with them as root. Errors: ERR_UNAVAILABLE without bubblewrap, ERR_NOT_FOUND for
- * an absent source, ERR_INVALID. */
+/* Builds the command line of a child of this process, without the seccomp filter, for which a
+ * descriptor is needed: jail_start() adds it. The environment is passed as it is, since a command
+ * line is public; variables that steer the dynamic linker (LD_…, GLIBC_TUNABLES, GCONV_PATH) are
+ * refused, because our helper runs with them as root. Errors: ERR_UNAVAILABLE without bubblewrap,
+ * ERR_NOT_FOUND for an absent source, ERR_INVALID. */
 int jail_command_build(const struct jail_spec *spec, struct jail_command *out,
                        struct err *err) ERR_CHECKED;
 void jail_command_fini(struct jail_command *self);

@@ -86,7 +86,10 @@ static void on_node_gone(int signal)
     kill(0, SIGKILL);
 }
 
-/* From here on the node's death is a signal that we act on, where it was one that killed us. */
+/* From here on the node's death is a signal that we act on, where it was one that killed us. Whom
+ * to watch we are told: exec takes the tie to a parent away where it changes credentials
+ * (capabilities of our file, a transition of SELinux), and a node that died in between is no parent
+ * to be found. */
 static int watch_node(pid_t node)
 {
     struct sigaction action = {.sa_handler = on_node_gone};
@@ -97,9 +100,13 @@ static int watch_node(pid_t node)
     return 0;
 }
 
-static int __attribute__((noreturn)) become_bwrap(char **bwrap, uid_t uid)
+/* bubblewrap ties itself to us, but only later; its own tie is lost if it is set-uid. Changing
+ * users loses it too, hence the order. */
+static int __attribute__((noreturn)) become_bwrap(char **bwrap, uid_t uid, pid_t helper)
 {
     if (uid != 0 && drop_to(uid) != 0)
+        _exit(JAIL_HELPER_FAILED);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != helper)
         _exit(JAIL_HELPER_FAILED);
     execv(bwrap[0], bwrap);
     _exit(complain("execute", bwrap[0]));
@@ -117,11 +124,12 @@ static int end_like(int status)
 
 static int run_bwrap(char **bwrap, uid_t uid)
 {
+    pid_t helper = getpid();
     pid_t pid = fork();
     if (pid < 0)
         return complain("fork", NULL);
     if (pid == 0)
-        become_bwrap(bwrap, uid);
+        become_bwrap(bwrap, uid, helper);
     /* What was passed belongs to the payload: no pipe stays open because of us. */
     confine_close_others(NULL, 0);
     close(0);
@@ -144,18 +152,19 @@ static bool parse_number(const char *text, unsigned long max, unsigned long *out
 int helper_jail_main(int argc, char **argv)
 {
     unsigned long uid;
+    unsigned long node;
     unsigned long count;
-    pid_t node = getppid();
     errno = EINVAL;
-    if (argc < 6 || !parse_number(argv[3], UINT32_MAX - 1, &uid) ||
-        !parse_number(argv[4], (unsigned long)argc - 6, &count))
+    if (argc < 7 || !parse_number(argv[3], UINT32_MAX - 1, &uid) ||
+        !parse_number(argv[4], INT32_MAX, &node) ||
+        !parse_number(argv[5], (unsigned long)argc - 7, &count))
         return complain("bad command line", NULL);
     if ((uid == 0) != (geteuid() != 0)) /* a payload of the host's uid 0 is what must never be */
         return complain("bad user", NULL);
-    char **sources = argv + 5;
+    char **sources = argv + 6;
     char **bwrap = sources + count;
     umask(022);
-    int failed = watch_node(node);
+    int failed = watch_node((pid_t)node);
     if (!failed && uid != 0)
         failed = stage(sources, count);
     return failed ? failed : run_bwrap(bwrap, (uid_t)uid);

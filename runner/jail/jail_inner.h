@@ -10,7 +10,7 @@ int jail_command_make(const struct jail_spec *spec, int filter_fd, struct jail_c
                       struct err *err) ERR_CHECKED;
 
 /* The command line of the helper is
- *     <binary> --helper jail <uid> <count> <source>… <bubblewrap> <argument>…
+ *     <binary> --helper jail <uid> <node> <count> <source>… <bubblewrap> <argument>…
  * and JAIL_STAGE "/<n>" is the name of the n-th source behind it. */
 #define JAIL_STAGE "/tmp"
 
