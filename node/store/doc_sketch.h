@@ -1,0 +1,23 @@
+/* doc_sketch: what a node has of a document, said in few bytes, and what it therefore lacks.
+ *
+ * A sketch has the digests of the parts, and two bytes for each result. Whoever gets one answers
+ * with those pieces of his own document that the maker of the sketch does not have in the same
+ * form. Two documents that give each other nothing are equal (a collision of 16 bits is made good
+ * by the next exchange: the sums over a project differ, then all of it is sent). */
+#ifndef NODE_STORE_DOC_SKETCH_H
+#define NODE_STORE_DOC_SKETCH_H
+
+#include "node/store/doc.h"
+
+/* About 16 bytes, 24 a project and 2 a module; never more. */
+#define DOC_SKETCH_MAX (1u << 20)
+
+/* Appends the sketch of a document. */
+void doc_sketch_encode(const struct doc *doc, struct buf *out);
+
+/* Calls `fn` with pieces (as doc_split() makes them) of what `doc` has and the sketch does not. An
+ * empty sketch, or one that does not read, stands for nothing: the whole document. */
+void doc_sketch_split(const struct doc *doc, const void *sketch, size_t len, doc_split_fn *fn,
+                      void *arg);
+
+#endif
