@@ -20,8 +20,8 @@
  * - What docs.find() shows is durable. It does not change within a step.
  * - Frames between two nodes come in their order or not at all; a break is told (MESH_LINK_DOWN) on
  *   each side that lives. Datagrams may be lost, doubled and late.
- * - A START is answered by one MESH_ENDED, a PREPARE by one MESH_PREPARED, a FETCH by one
- *   MESH_FETCHED, also when they were stopped.
+ * - A START or PREPARE is answered by one MESH_ENDED, a FETCH by one MESH_FETCHED, also when they
+ *   were stopped.
  *
  * Messages to the node itself never leave the machine. A step cannot fail; what makes no sense from
  * outside is ignored and counted. */
@@ -58,6 +58,11 @@ struct mesh_config {
 struct mesh *mesh_new(const struct mesh_config *config);
 void mesh_free(struct mesh *self);
 
+enum mesh_link_end {
+    MESH_LINK_BYE,  /* said goodbye, or was never up */
+    MESH_LINK_LOST, /* was up and broke */
+};
+
 enum mesh_event_kind {
     MESH_TICK, /* the deadline has come, or any time */
 
@@ -66,7 +71,8 @@ enum mesh_event_kind {
     MESH_FRAME,       /* peer, bytes */
     MESH_LINK_UP,     /* peer */
     MESH_LINK_DOWN,   /* peer, link_end */
-    MESH_PROBED,      /* token, is_ok: connected; else refused or in vain (is_refused) */
+    MESH_PROBED,      /* token, is_ok: connected; else refused. In vain: say nothing */
+    MESH_UNREACHABLE, /* addr: the kernel says that nothing listens there */
     MESH_JOIN,        /* addr: where others may be; from --join, DNS or the operator */
 
     MESH_APPENDED, /* token, is_ok, changed */
@@ -77,13 +83,14 @@ enum mesh_event_kind {
     MESH_CANCEL, /* eval, token */
     MESH_ASK,    /* eval, token: the newest that can be had of a document */
 
-    MESH_PREPARED, /* work (m: WORK_CHORE), is_ok: the first half is done. Not ok: delta carries the
-                      plan that says why, or none if the cluster is to blame */
-    MESH_ENDED,    /* work, how, delta: the record of a module or the plan of a chore; none if there
-                      is none to keep */
-    MESH_PROGRESS, /* work, tally */
+    MESH_WANTS_SLOT, /* work: a chore that can go on when it gets a slot */
+    MESH_FREED,      /* work: its slot is free, its end will come */
+    MESH_ENDED,      /* work, end, blame, took_ms, delta: the record of a module or the plan of a
+                        chore, to be appended; NULL if there is none to keep */
+    MESH_PROGRESS,   /* work, tally */
+    MESH_UNREADY,    /* eval, work.p: what a chore had made ready is gone */
 
-    MESH_SLOTS, /* slots, external_cpu: how many modules this machine can carry now */
+    MESH_SLOTS, /* slots: how many modules this machine can carry now */
     MESH_DRAIN, /* takes no new work; hands over what it owns */
     MESH_LEAVE, /* after MESH_DRAIN has come to its end, or instead */
 };
@@ -101,11 +108,12 @@ struct mesh_event {
     size_t len;
     const struct delta *delta;
     bool is_ok;
-    bool is_refused;
-    enum swim_link_end link_end;
+    enum mesh_link_end link_end;
     unsigned changed; /* enum doc_change */
     struct work work;
-    enum work_end how;
+    enum work_end end;
+    enum work_blame blame;
+    uint32_t took_ms;
     struct doc_tally tally;
     unsigned slots;
 };
@@ -124,14 +132,15 @@ enum mesh_effect_kind {
     MESH_CANCELLED, /* token, is_ok: the wish is durable */
     MESH_ANSWER,    /* token, is_ok: docs.find() has what could be had; stale_ms */
 
-    MESH_PREPARE, /* work: the first half of a chore */
-    MESH_START,   /* work, slot: a module, or the second half of a chore */
-    MESH_STOP,    /* work: its result is not wanted */
+    MESH_PREPARE,   /* work: begin a chore; its bundles are here */
+    MESH_GIVE_SLOT, /* work, slot: a chore may go on */
+    MESH_START,     /* work, slot: begin a module */
+    MESH_STOP,      /* work: its result is not wanted */
     MESH_DROP,    /* eval: nothing of it will be started here any more */
 
     MESH_RUNNING, /* work, peer, tally: a module runs there; for who watches */
     MESH_FINAL,   /* eval: its result stands */
-    MESH_MEMBER,  /* peer, member_event: for logs and for remembering addresses */
+    MESH_MEMBER,  /* peer, what: for logs and for remembering addresses */
     MESH_DRAINED, /* nothing runs here, nothing is owned here */
     MESH_GONE,    /* the leave has been told: the process may end */
     MESH_EXIT,    /* reason: go at once, and do not come back without a person */
@@ -159,7 +168,7 @@ struct mesh_effect {
     struct work work;
     unsigned slot;
     struct doc_tally tally;
-    enum swim_member_event member_event;
+    enum swim_what what;
 };
 
 /* The list that a step fills; owns what its effects borrow. */
