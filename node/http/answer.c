@@ -92,18 +92,13 @@ static const char *reason_of(int status)
     return "Status";
 }
 
-static void add_framing(struct http_exchange *x, struct buf *head, int64_t length)
+static void add_framing(struct http_exchange *x, struct buf *head, uint64_t length)
 {
     unsigned minor = x->conn->parser.head.minor;
     if (x->status == 204 || x->status == 304) {
         x->is_bodyless = true;
-    } else if (length >= 0) {
-        buf_printf(head, "Content-Length: %" PRId64 "\r\n", length);
-    } else if (minor == 1) {
-        x->is_chunked = true;
-        buf_puts(head, "Transfer-Encoding: chunked\r\n");
     } else {
-        x->ends_connection = true; /* 1.0: the end of the connection is the end of the body */
+        buf_printf(head, "Content-Length: %" PRIu64 "\r\n", length);
     }
     if (x->ends_connection)
         buf_puts(head, "Connection: close\r\n");
@@ -111,10 +106,10 @@ static void add_framing(struct http_exchange *x, struct buf *head, int64_t lengt
         buf_puts(head, "Connection: keep-alive\r\n");
 }
 
-void answer_begin(struct http_exchange *x, int status, const char *type, int64_t length)
+void answer_begin(struct http_exchange *x, int status, const char *type, uint64_t length)
 {
     struct conn *conn = x->conn;
-    assert(conn->x == x && conn->phase < CONN_STREAMING);
+    assert(conn->x == x && conn->phase < CONN_SENDING);
     owned_buf head = BUF_INIT;
     conn->phase = CONN_SENDING;
     conn_set_deadline(conn, 0);
@@ -156,14 +151,14 @@ static void send_bytes(struct http_exchange *x, const void *bytes, size_t len,
 void http_reply_take(struct http_exchange *x, int status, const char *type, struct buf *body_owned)
 {
     size_t len = body_owned->len;
-    answer_begin(x, status, type, (int64_t)len);
+    answer_begin(x, status, type, len);
     send_bytes(x, buf_steal(body_owned), len, release);
 }
 
 void http_reply_static(struct http_exchange *x, int status, const char *type, const void *bytes,
                        size_t len)
 {
-    answer_begin(x, status, type, (int64_t)len);
+    answer_begin(x, status, type, len);
     send_bytes(x, bytes, len, NULL);
 }
 

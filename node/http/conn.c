@@ -245,14 +245,12 @@ void conn_answer_flushed(struct conn *self)
 
 static void check_output(struct conn *self)
 {
-    if (self->phase == CONN_STREAMING) {
-        stream_writable(self->x);
-    } else if (self->phase == CONN_SENDING) {
-        if (!stream_pump_file(self->x))
-            conn_close(self);
-        else if (evbuffer_get_length(bufferevent_get_output(self->bev)) == 0)
-            conn_answer_flushed(self);
-    }
+    if (self->phase != CONN_SENDING)
+        return;
+    if (!file_pump(self->x))
+        conn_close(self);
+    else if (evbuffer_get_length(bufferevent_get_output(self->bev)) == 0)
+        conn_answer_flushed(self);
 }
 
 static void on_write(struct bufferevent *bev, void *arg)
@@ -272,8 +270,7 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
         conn_free(self);
         return;
     }
-    if (self->phase == CONN_SENDING)
-        check_output(self);
+    check_output(self);
     advance(self);
 }
 
@@ -349,7 +346,7 @@ void conn_open(struct http_server *server, int fd_owned, const struct sockaddr *
     bufferevent_setcb(self->bev, on_read, on_write, on_event, self);
     bufferevent_setwatermark(self->bev, EV_READ, 0, CONN_READ_MAX);
     bufferevent_set_max_single_read(self->bev, CONN_READ_MAX);
-    bufferevent_set_max_single_write(self->bev, CONN_STREAM_MAX);
+    bufferevent_set_max_single_write(self->bev, CONN_WRITE_MAX);
     bufferevent_set_timeouts(self->bev, NULL, &write_wait);
     conn_set_deadline(self, limits->idle_ms);
     bufferevent_enable(self->bev, EV_READ | EV_WRITE);

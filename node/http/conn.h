@@ -2,9 +2,8 @@
  *
  *              first byte        head           body           answered          flushed
  *    idle -----------------> head -----> body ------> held -----------> sending --------> idle
- *     ^                        |          |             | stream_start      ^  |
- *     |                        | refused  | refused     +-> streaming ------+  | to be closed
- *     |                        +----------+-----------------------------------+--> linger -> dead
+ *                              | refused  | refused                        | to be closed
+ *                              +----------+--------------------------------+--> linger -> dead
  *
  * A connection is never freed from inside a callback of its own: conn_close() marks it dead, and
  * its `kick` (an event that runs from the loop) frees it. What a step may not do at once, for it
@@ -23,8 +22,8 @@
 #include <sys/socket.h>
 
 #define CONN_READ_MAX    (64 * 1024)
-#define CONN_STREAM_MAX  (256 * 1024)
-#define CONN_STREAM_LOW  (64 * 1024)
+#define CONN_WRITE_MAX   (256 * 1024)
+#define CONN_WRITE_LOW   (64 * 1024)
 #define CONN_IGNORED_MAX (64 * 1024)
 
 enum conn_phase {
@@ -32,7 +31,6 @@ enum conn_phase {
     CONN_HEAD,
     CONN_BODY,
     CONN_HELD,
-    CONN_STREAMING,
     CONN_SENDING,
     CONN_LINGER,
     CONN_DEAD,
@@ -60,16 +58,12 @@ struct http_exchange {
     int status;
     bool ends_connection;
     bool is_bodyless; /* HEAD, 204, 304 */
-    bool is_chunked;
     int file_fd;
     uint64_t file_at;
     uint64_t file_left;
 
     http_gone_fn *gone;
     void *gone_arg;
-    bool wants_drain; /* a write was refused */
-    http_drain_fn *drain;
-    void *drain_arg;
 };
 
 struct conn {
@@ -131,12 +125,11 @@ void exchange_end(struct http_exchange *x, bool cut);
 /* Reserves up to a total. Errors: ERR_UNAVAILABLE "busy-bodies". */
 int exchange_reserve(struct http_exchange *x, uint64_t total, struct err *err) ERR_CHECKED;
 
-/* answer.c: writes the status line and headers; length -1 for a stream. */
-void answer_begin(struct http_exchange *x, int status, const char *type, int64_t length);
+/* answer.c: writes the status line and headers. */
+void answer_begin(struct http_exchange *x, int status, const char *type, uint64_t length);
 
-/* stream.c */
-void stream_writable(struct http_exchange *x);
-bool stream_pump_file(struct http_exchange *x); /* false: the file failed */
+/* file.c */
+bool file_pump(struct http_exchange *x); /* false: the file failed */
 
 /* form.c */
 extern const struct http_sink form_sink;

@@ -299,17 +299,3 @@ int http_server_listen(struct http_server *self, const char *address, uint16_t *
     keep(self, listener);
     return port_of(evconnlistener_get_fd(listener), port, err);
 }
-
-int http_server_listen_fd(struct http_server *self, int fd_owned, struct err *err)
-{
-    owned_fd int fd = fd_owned;
-    if (evutil_make_socket_nonblocking(fd) < 0 || evutil_make_socket_closeonexec(fd) < 0)
-        return err_set(err, ERR_IO, "the socket given to listen on: %m");
-    struct evconnlistener *listener = evconnlistener_new(
-        self->base, on_accept, self, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (!listener)
-        return err_set(err, ERR_IO, "the socket given to listen on: %m");
-    (void)steal_fd(&fd);
-    keep(self, listener);
-    return 0;
-}

@@ -15,8 +15,8 @@
  * before it is answered counts as gone.
  *
  * An exchange lives from the call of its sink's open, or of its handler, until it is answered
- * (http_reply…, http_stream_end, http_stream_abort) or its client is gone (see http_on_gone). After
- * either it must not be touched. Texts returned by accessors are borrowed for as long. */
+ * (http_reply…) or its client is gone (see http_on_gone). After either it must not be touched.
+ * Texts returned by accessors are borrowed for as long. */
 #ifndef NODE_HTTP_SERVER_H
 #define NODE_HTTP_SERVER_H
 
@@ -184,18 +184,6 @@ bool http_not_modified(struct http_exchange *x, const char *tag);
 void http_reply_file(struct http_exchange *x, int status, const char *type, int fd_owned,
                      uint64_t offset, uint64_t len);
 
-/* An answer in pieces (chunked). At most 256 KiB wait in the node's memory for a client:
- * http_stream_write() then queues nothing and returns ERR_BUSY, and the caller ends, or waits for
- * the callback of http_on_drain() (called each time that the queue has fallen below 64 KiB after
- * such a refusal). A piece larger than 256 KiB is taken when nothing waits. */
-void http_stream_start(struct http_exchange *x, int status, const char *type);
-int http_stream_write(struct http_exchange *x, const void *bytes, size_t len) ERR_CHECKED;
-size_t http_stream_waiting(const struct http_exchange *x);
-typedef void http_drain_fn(struct http_exchange *x, void *arg);
-void http_on_drain(struct http_exchange *x, http_drain_fn *fn, void *arg);
-void http_stream_end(struct http_exchange *x);
-void http_stream_abort(struct http_exchange *x); /* cuts: the client sees that it is not whole */
-
 /* ---- the server ------------------------------------------------------------------------------ */
 
 struct http_limits {
@@ -261,9 +249,6 @@ struct http_server *http_server_new(struct event_base *base, const struct http_c
  * Errors: ERR_INVALID for the text, ERR_CONFLICT for a port in use, ERR_IO. */
 int http_server_listen(struct http_server *self, const char *address, uint16_t *port,
                        struct err *err) ERR_CHECKED;
-
-/* As http_server_listen(), on a socket that listens already (from a service manager). Takes it. */
-int http_server_listen_fd(struct http_server *self, int fd_owned, struct err *err) ERR_CHECKED;
 
 /* Stops accepting, closes idle connections, lets running exchanges end, and then calls `done` (from
  * the loop, never from inside this call). */

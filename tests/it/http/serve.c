@@ -123,13 +123,11 @@ static void from_file(struct http_exchange *x, void *arg)
     http_reply_file(x, 200, "application/octet-stream", fd, 0, len);
 }
 
-/* ---- held and streamed answers -------------------------------------------------------------- */
+/* ---- held answers -------------------------------------------------------------------------- */
 
 struct held {
     struct http_exchange *x;
     struct event *timer;
-    int64_t left;
-    int64_t size;
 };
 
 static void held_free(struct held *self)
@@ -161,78 +159,14 @@ static void on_hold_over(evutil_socket_t fd, short what, void *arg)
     reply_text(x, "held");
 }
 
-static struct held *hold_new(struct http_exchange *x, event_callback_fn fn)
-{
-    struct held *self = mem_new(sizeof *self);
-    self->x = x;
-    if (fn)
-        self->timer = evtimer_new(base, fn, self);
-    http_on_gone(x, on_held_gone, self);
-    return self;
-}
-
 static void hold(struct http_exchange *x, void *arg)
 {
     (void)arg;
-    arm(hold_new(x, on_hold_over), number(x, "ms", 100));
-}
-
-static void pour(struct http_exchange *x, void *arg)
-{
-    struct held *self = arg;
-    owned_mem char *piece = mem_new((size_t)self->size);
-    memset(piece, 'S', (size_t)self->size);
-    while (self->left > 0) {
-        if (http_stream_write(x, piece, (size_t)self->size))
-            return; /* called again when there is room */
-        self->left--;
-    }
-    held_free(self);
-    http_stream_end(x);
-}
-
-static void stream(struct http_exchange *x, void *arg)
-{
-    (void)arg;
-    struct held *self = hold_new(x, NULL);
-    self->left = number(x, "n", 1);
-    self->size = number(x, "size", 10);
-    http_stream_start(x, 200, "text/plain");
-    http_on_drain(x, pour, self);
-    pour(x, self);
-}
-
-static void on_beat(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct held *self = arg;
-    if (http_stream_write(self->x, ": beat\n\n", 8) == 0)
-        arm(self, 20);
-}
-
-static void events(struct http_exchange *x, void *arg)
-{
-    (void)arg;
-    http_stream_start(x, 200, "text/event-stream");
-    arm(hold_new(x, on_beat), 20);
-}
-
-static void on_cut(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct held *self = arg;
-    http_stream_abort(self->x);
-    held_free(self);
-}
-
-static void cut_short(struct http_exchange *x, void *arg)
-{
-    (void)arg;
-    http_stream_start(x, 200, "text/plain");
-    if (http_stream_write(x, "half", 4) == 0)
-        arm(hold_new(x, on_cut), 20);
+    struct held *self = mem_new(sizeof *self);
+    self->x = x;
+    self->timer = evtimer_new(base, on_hold_over, self);
+    http_on_gone(x, on_held_gone, self);
+    arm(self, number(x, "ms", 100));
 }
 
 /* ---- sinks --------------------------------------------------------------------------------- */
@@ -422,9 +356,6 @@ static const struct http_route routes[] = {
     {"GET", "/file", .handler = from_file},
     {"GET", "/hold", .handler = hold},
     {"POST", "/hold", .handler = hold},
-    {"GET", "/stream", .handler = stream},
-    {"GET", "/events", .handler = events},
-    {"GET", "/cut", .handler = cut_short},
     {"POST", "/buffer", .body = HTTP_BODY_BUFFER, .body_max = MIB, .handler = buffered},
     {"POST", "/sink", .body = HTTP_BODY_SINK, .body_max = 1024 * MIB, .sink = &sink,
      .handler = sunk},
