@@ -144,18 +144,6 @@ void env_cancel(struct env_ticket *ticket_owned);
 /* Gives an environment back. It stays on disk until its room is needed. */
 void env_release(struct env_store *self, const struct env *env);
 
-/* Asks what a project is: describe.py over the folder `tree` (readable for the installing uid), in
- * a jail without network. `done` is called once, from the loop: `found` is borrowed for the call,
- * or NULL and `err` says why (blame = cluster, but for ERR_TIMEOUT and ERR_TOO_LARGE: a tree that
- * is too much for it). Returns a handle, good until then. Errors (NULL): as of jail_start(). */
-typedef void env_describe_fn(void *arg, const struct describe *found, const struct err *err);
-struct env_describe *env_describe_start(struct env_store *self, const char *tree,
-                                        env_describe_fn *done, void *arg,
-                                        struct err *err) ERR_CHECKED;
-
-/* Forgets it: `done` is not called. All of them end before the store does. */
-void env_describe_drop(struct env_describe *asked_owned);
-
 /* What the banner and `doctor` tell; borrowed for the life of the store. */
 const struct python *env_store_pythons(const struct env_store *self, size_t *count);
 const char *env_store_installer(const struct env_store *self); /* "uv 0.13.9", "pip 23.0.1" */

@@ -542,44 +542,6 @@ static void without_jails_it_works_in_place(void **unused)
     assert_non_null(got.env);
 }
 
-static char described[256];
-
-static void on_described(void *arg, const struct describe *found, const struct err *err)
-{
-    (void)arg;
-    if (found != NULL)
-        snprintf(described, sizeof described, "%s | %s | %s", found->source, found->requirements,
-                 found->candidate_count > 0 ? found->candidates[0] : "");
-    else
-        snprintf(described, sizeof described, "failed: %.200s", err->text);
-    event_base_loopbreak(base);
-}
-
-static void a_project_is_described_in_a_jail(void **unused)
-{
-    (void)unused;
-    struct err err = ERR_INIT;
-    owned_mem char *tree = mem_printf("%s/project", top);
-    owned_mem char *file = mem_printf("%s/requirements.txt", tree);
-    owned_mem char *test = mem_printf("%s/test_a.py", tree);
-    assert_int_equal(chmod(top, 0755), 0);
-    assert_int_equal(file_make_dirs(tree, 0755, &err), 0);
-    assert_int_equal(file_replace(file, "attrs\n", 6, 0644, &err), 0);
-    assert_int_equal(file_replace(test, "", 0, 0644, &err), 0);
-    open_store("describe", ENV_INSTALLER_AUTO);
-    described[0] = '\0';
-    struct env_describe *asked = env_describe_start(store, tree, on_described, NULL, &err);
-    if (asked == NULL)
-        fail_msg("%s", err.text);
-    event_base_dispatch(base);
-    assert_string_equal(described,
-                        "requirements.txt | #line 1 \"requirements.txt\"\nattrs\n | test_a.py");
-
-    asked = env_describe_start(store, tree, on_described, NULL, &err);
-    assert_non_null(asked);
-    env_describe_drop(asked);
-}
-
 static void the_last_to_cancel_stops_the_build(void **unused)
 {
     (void)unused;
@@ -683,7 +645,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(what_was_promised_does_not_go, close_store),
         cmocka_unit_test_teardown(the_last_to_cancel_stops_the_build, close_store),
         cmocka_unit_test_teardown(without_jails_it_works_in_place, close_store),
-        cmocka_unit_test_teardown(a_project_is_described_in_a_jail, close_store),
     };
     log_setup(getenv("DEBUG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, false);
     return cmocka_run_group_tests_name("env", tests, set_up, tear_down);
