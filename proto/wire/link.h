@@ -28,7 +28,6 @@
 #define LINK_FIRST_MAX 4096        /* of the first frame */
 #define LINK_BODY_MAX  (16u << 20) /* plain bytes of one message */
 #define LINK_PLAIN_MAX 4096        /* longer bodies are compressed */
-#define LINK_WINDOW    23          /* log2 of zstd's largest window: 8 MiB */
 
 enum link_verdict {
     LINK_OK,
