@@ -12,8 +12,8 @@
  * Without a key file the mesh is for one machine: what does not come from a loopback address is
  * dropped and counted, and nothing is sent to another.
  *
- * Nobody who lacks the key ever gets an answer to a datagram. To a connection they get 40 bytes
- * that anybody may have, and then its end.
+ * Nobody who lacks the key ever gets an answer to a datagram. A connection that
+ * names a key of ours (one byte) gets 37 bytes that anybody may have, and then its end.
  *
  * Everything here is for the loop's thread, and returns at once. No callback runs inside a call of
  * net_*(), and every call but net_free() may be made from inside a callback. */
@@ -22,7 +22,8 @@
 
 #include "proto/base/err.h"
 #include "proto/base/id.h"
-#include "proto/wire/wire.h"
+#include "proto/wire/link.h"
+#include "proto/wire/seal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,8 +31,6 @@
 
 struct event_base;
 struct net;
-
-#define NET_BODY_MAX 1160 /* bytes in a datagram before sealing, so that 1,200 are on the wire */
 
 /* ---- what it tells --------------------------------------------------------------------------- */
 
@@ -90,7 +89,7 @@ struct net_config {
     uint64_t boot; /* random, new for each start: rand_system() */
     const char *cluster;
     const char *name; /* the node's label, for HELLO */
-    uint8_t version_min, version_max;
+    struct wire_versions versions;
     uint32_t features;
     /* The cluster's keys, one a line, 64 hex digits, 3 at most; `#` comments. The first encrypts,
      * all decrypt. The file must be ours or root's and closed to everybody else (0600, 0400). NULL:
@@ -105,7 +104,8 @@ struct net_config {
     uint32_t stall_ms;     /* 10000: bytes wait and the other end takes none */
     uint32_t idle_ms;      /* 60000: nothing in either direction, then BYE */
     uint32_t linger_ms;    /* 2000: from our BYE to the other's end */
-    size_t queue_bytes;    /* 8 MiB: frames that wait for one node; more are refused */
+    uint32_t redial_ms;    /* 100: between two attempts to open a link to one node */
+    size_t queue_bytes;    /* 32 MiB: frames that wait for one node; more are refused */
     size_t links_max;      /* 2048, both directions together */
     size_t strangers_max;  /* 128: connections that have not proved who they are */
 };
@@ -118,11 +118,16 @@ struct net *net_new(struct event_base *base, const struct net_config *config, st
 /* Closes everything without a word (see net_leave) and frees; no callback. NULL is fine. */
 void net_free(struct net *self_owned);
 
+/* Says whether there is a key, so that other machines may be spoken to. */
+bool net_has_key(const struct net *self);
+
 /* Binds UDP at "127.0.0.1:5001", "[::]:0", ":5001" or "localhost:5001", and with `links` listens in
  * TCP at the same number (`--mesh ADDR`); without, connections come through net_adopt(). Port 0
- * takes a free one. Returns 0 and the port. May be called again for more addresses, 8 at most.
+ * takes a free one. Without a key "every address" is narrowed to the loopback's. Returns 0 and the
+ * port. May be called again for more addresses, NET_LISTEN_MAX at most.
  * Errors: ERR_INVALID the text, or an address that is not loopback without a key; ERR_CONFLICT a
- * port in use; ERR_IO. */
+ * port in use; ERR_TOO_LARGE too many; ERR_IO. */
+#define NET_LISTEN_MAX 8
 int net_listen(struct net *self, const char *address, bool links, uint16_t *port,
                struct err *err) ERR_CHECKED;
 
@@ -135,14 +140,14 @@ void net_leave(struct net *self, void (*done)(void *arg), void *arg);
 
 /* ---- datagrams ------------------------------------------------------------------------------- */
 
-/* Seals and sends. 0; ERR_TOO_LARGE over NET_BODY_MAX; ERR_FORBIDDEN not loopback and no key;
+/* Seals and sends. 0; ERR_TOO_LARGE over WIRE_PACKET_BODY; ERR_FORBIDDEN not loopback and no key;
  * ERR_UNAVAILABLE the kernel did not take it (counts as no answer, never as not asked). */
 int net_send(struct net *self, const struct wire_addr *to, const void *body, size_t len);
 
 /* ---- links ----------------------------------------------------------------------------------- */
 
 /* Sends one frame to `nid`, opening a link to `to` where there is none; copies. 0 when it was sent
- * or waits; ERR_TOO_LARGE over WIRE_FRAME_MAX; ERR_BUSY too much waits for this node already, or
+ * or waits; ERR_TOO_LARGE over LINK_BODY_MAX; ERR_BUSY too much waits for this node already, or
  * there are too many links; ERR_FORBIDDEN not loopback and no key; ERR_CANCELLED after net_leave().
  */
 int net_send_frame(struct net *self, uint64_t nid, const struct wire_addr *to, const void *frame,
@@ -177,14 +182,14 @@ int net_resolve(struct net *self, const char *name, uint16_t default_port, net_r
 
 /* ---- counters -------------------------------------------------------------------------------- */
 
-/* Since net_new(). Names and meaning are in docs/protocol.md; net_stats_table() has them as text.
- */
+/* Since net_new(). docs/protocol.md explains them. */
 struct net_stats {
     /* datagrams */
     uint64_t datagrams_in, datagrams_out, datagram_bytes_in, datagram_bytes_out;
     uint64_t datagrams_foreign;   /* not from this machine, and there is no key */
     uint64_t datagrams_malformed; /* too short, too long, another version of the packet */
-    uint64_t datagrams_unsealed;  /* wrong key, another cluster, or changed on the way */
+    uint64_t datagrams_keyless;   /* sealed with a key that we do not have */
+    uint64_t datagrams_forged;    /* changed, another key of that number, or another cluster */
     uint64_t datagrams_replayed;  /* seen before, or too old to tell */
     uint64_t datagrams_own;       /* our own, come back */
     uint64_t datagrams_unsent;    /* the kernel did not take them */
@@ -197,7 +202,9 @@ struct net_stats {
     uint64_t links_refused;    /* nobody listened */
     uint64_t links_unreached;  /* no connection or no HELLO in time */
     uint64_t links_foreign;    /* not from this machine, and there is no key */
-    uint64_t links_garbage;    /* bytes that are no handshake, or a frame that does not open */
+    uint64_t links_garbage;    /* bytes that are no handshake, or that end inside one */
+    uint64_t links_forged;     /* a frame that does not open, or a key that we do not have */
+    uint64_t links_oversized;  /* a frame over its limit */
     uint64_t links_mismatched; /* another node, cluster or version than was meant */
     uint64_t links_duplicate;  /* closed because the two sides opened at once */
     uint64_t links_stalled;    /* the other end took no bytes for too long */
@@ -212,7 +219,7 @@ struct net_stats {
     uint64_t blobs_unasked;   /* DATA, HAVE or BLOB_ERR that nobody waits for */
     uint64_t blobs_malformed; /* frames that made no sense */
     /* now */
-    size_t links, strangers, queued_bytes;
+    uint64_t links, strangers, queued_bytes;
 };
 
 struct net_stats net_stats(const struct net *self);
