@@ -155,7 +155,7 @@ static void join_plan(struct doc *self, const struct doc_plan *plan, unsigned *c
 {
     struct arena *arena = arena_new(2048);
     const struct doc_plan *copy = doc_copy_plan(arena, plan);
-    const struct doc_plan *old = doc_plan(self, plan->p);
+    const struct doc_plan *old = plan->p < self->plan_room ? self->plans[plan->p] : NULL;
     int order = old ? doc_ballot_compare(copy->ballot, old->ballot) : 1;
     if (!order)
         order = compare_u64(copy->hash, old->hash);
@@ -180,6 +180,16 @@ static void join_cancel(struct doc *self, unsigned *changed)
     self->cancel = true;
     self->digest ^= delta_dig(&text, 'c', &(struct delta){.id = self->id, .cancel = true});
     *changed |= DOC_CHANGED_CANCEL;
+}
+
+static void join_degraded(struct doc *self, unsigned *changed)
+{
+    if (self->degraded)
+        return;
+    owned_buf text = BUF_INIT;
+    self->degraded = true;
+    self->digest ^= delta_dig(&text, 'g', &(struct delta){.id = self->id, .degraded = true});
+    *changed |= DOC_CHANGED_DEGRADED;
 }
 
 static void join_com(struct doc *self, struct doc_ballot com, unsigned *changed)
@@ -270,6 +280,8 @@ static void join_seal(struct doc *self, const struct doc_seal *seal, unsigned *c
     for (size_t i = 0; i < copy->vec_count; i++)
         vec[i].dig = rec_dig(&text, self->id, &vec[i]);
     copy->dig = delta_dig(&text, 's', &(struct delta){.id = self->id, .seal = copy});
+    for (size_t i = 0; i < copy->plan_count; i++)
+        join_plan(self, &copy->plans[i], changed);
     join_recs(self, copy->vec, copy->vec_count, changed);
     int order = self->seal ? doc_ballot_compare(copy->ballot, self->seal->ballot) : 1;
     if (!order)
@@ -304,6 +316,8 @@ int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed, st
     if (delta->seal)
         join_seal(self, delta->seal, changed);
     join_com(self, delta->com, changed);
+    if (delta->degraded)
+        join_degraded(self, changed);
     return 0;
 }
 
@@ -311,6 +325,19 @@ int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed, st
 
 const struct doc_plan *doc_plan(const struct doc *self, uint32_t p)
 {
+    if (self->seal) {
+        size_t low = 0, high = self->seal->plan_count;
+        while (low < high) {
+            size_t mid = low + (high - low) / 2;
+            if (self->seal->plans[mid].p == p)
+                return &self->seal->plans[mid];
+            if (self->seal->plans[mid].p < p)
+                low = mid + 1;
+            else
+                high = mid;
+        }
+        return NULL;
+    }
     return p < self->plan_room ? self->plans[p] : NULL;
 }
 

@@ -5,19 +5,20 @@
  * join takes the larger: so deltas may come twice, late, in any order and over any path, and all
  * nodes end with the same document. Nothing is ever added up, hence nothing is counted twice.
  *
- *   part                 order (larger wins)
- *   req                  write once; another request under the same id is refused
- *   fence                (epoch, owner, gen, reps)        who may dispatch and seal
- *   plans[p]             (epoch, owner, hash)             one register a project, write-once in
- * fact cancel               false < true res[p][plan][m]      (real, epoch, owner, -n, node, dig)
- * the result that counts so far seal                 (epoch, owner, gen, dig)         the results
- * that count for ever com                  (epoch, owner)                   a majority of reps
- * holds a seal
+ *   part              order (larger wins)               meaning
+ *   req               write once                        another one under the same id is refused
+ *   fence             (epoch, owner, gen, reps)         who may dispatch and seal
+ *   plans[p]          (epoch, owner, hash)              one register a project
+ *   cancel            false < true
+ *   res[p][plan][m]   (real, epoch, owner, -n, node, dig)   the result that counts so far
+ *   seal              (epoch, owner, gen, dig)          the plans and results that count for ever
+ *   com               (epoch, owner)                    a majority of reps holds this seal
+ *   degraded          false < true                      once committed without a majority
  *
- * The seal carries the records that it counts, whole: a better record that comes late joins `res`
- * and takes nothing away from what was counted. Status, marks and counts are derived (summary.h),
- * never stored. See "An evaluation" in docs/architecture.md and, for why it is so,
- * docs/protocol.md.
+ * The seal carries the plans and records that it counts, whole: what comes late and is larger joins
+ * `plans` and `res`, and takes nothing away from what was counted. Status, marks and counts are
+ * derived (summary.h), never stored. See "An evaluation" in docs/architecture.md and, for why it is
+ * so, docs/protocol.md.
  *
  * This room is pure: no I/O, no clock. Structs that a caller fills borrow what they point to;
  * doc_apply() copies. Text that is no UTF-8 is repaired and over-long text is cut when it is
@@ -217,9 +218,11 @@ struct doc_rec {
 struct doc_seal {
     struct doc_ballot ballot;
     uint64_t gen;
-    uint64_t at_ms;            /* wall clock of the sealer: when the evaluation ended */
-    bool cancelled;            /* modules that are not in `vec` were never run */
-    const struct doc_rec *vec; /* one per (p, m) at most, in this order */
+    uint64_t at_ms;               /* wall clock of the sealer: when the evaluation ended */
+    bool cancelled;               /* modules that are not in `vec` were never run */
+    const struct doc_plan *plans; /* one a project at most, in order of p */
+    size_t plan_count;
+    const struct doc_rec *vec; /* of these plans; one per (p, m) at most, in this order */
     size_t vec_count;
     uint64_t dig; /* computed */
 };
@@ -237,7 +240,8 @@ struct delta {
     const struct doc_rec *res;
     size_t res_count;
     const struct doc_seal *seal;
-    struct doc_ballot com;
+    struct doc_ballot com; /* never without a seal of at least this ballot, here or joined before */
+    bool degraded;
     struct arena *arena; /* owns the parts of a delta that was read; NULL where a caller built it */
 };
 
@@ -256,11 +260,13 @@ struct doc {
     uint64_t digest;               /* equal digests <=> equal documents */
     const struct doc_req *req;     /* NULL until known */
     const struct doc_fence *fence; /* NULL until known */
-    const struct doc_plan **plans; /* plan_room entries, NULL where a project has none yet */
+    const struct doc_plan **plans; /* plan_room entries, NULL where a project has none yet; read
+                                      them with doc_plan() */
     size_t plan_room;
     bool cancel;
     const struct doc_seal *seal; /* NULL until sealed */
     struct doc_ballot com;
+    bool degraded; /* its owner once committed alone: another result may have been shown */
 
     /* Private: a hash table of results, and what owns each part with its share of the digest. */
     struct doc_slot *slots;
@@ -283,6 +289,7 @@ enum doc_change {
     DOC_CHANGED_RES = 16,
     DOC_CHANGED_SEAL = 32,
     DOC_CHANGED_COM = 64,
+    DOC_CHANGED_DEGRADED = 128,
 };
 
 /* THE join: every change of a document goes through here. Copies what it keeps. `changed` gets the
@@ -291,7 +298,8 @@ enum doc_change {
 int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed,
               struct err *err) ERR_CHECKED;
 
-/* Returns the plan of project p, borrowed until the next doc_apply(); NULL where there is none. */
+/* Returns the plan of project p that counts: the seal's if there is a seal, else the largest.
+ * Borrowed until the next doc_apply(); NULL where there is none. */
 const struct doc_plan *doc_plan(const struct doc *self, uint32_t p);
 
 /* Returns the best record so far of a module of the project's present plan, borrowed until the next
@@ -309,15 +317,16 @@ bool doc_project_is_complete(const struct doc *self, uint32_t p);
  * has a record: then the owner seals. */
 bool doc_is_complete(const struct doc *self);
 
-/* Says whether the result is final: sealed and committed. Nothing visible changes after it. */
+/* Says whether the result is final: a majority holds its seal, or that of an earlier owner, which
+ * then says the same. Nothing visible changes after it (unless `degraded`). */
 bool doc_is_final(const struct doc *self);
 
 /* The hash that results name their plan by: of everything in it but the ballot and itself. */
 uint64_t doc_plan_hash(const struct doc_plan *plan);
 
-/* Builds in `out` (delta_fini) the seal that counts the present results under `ballot`; it says
- * cancelled if the document does. Adopts the vector of a seal that is already there, as it must.
- * A mesh of one is its own majority: it sets out->com = ballot in the same delta. */
+/* Builds in `out` (delta_fini) the seal that counts the present plans and results under `ballot`;
+ * it says cancelled if the document does. Adopts what a seal that is already there counts, as it
+ * must. A mesh of one is its own majority: it sets out->com = ballot in the same delta. */
 void doc_make_seal(const struct doc *self, struct doc_ballot ballot, uint64_t gen, uint64_t at_ms,
                    struct delta *out);
 

@@ -143,6 +143,10 @@ struct doc_seal *doc_copy_seal(struct arena *arena, const struct doc_seal *from)
     to->gen = capped(from->gen);
     to->at_ms = capped(from->at_ms);
     to->dig = 0;
+    struct doc_plan *plans = arena_take_array(arena, from->plan_count, sizeof *plans);
+    for (size_t i = 0; i < from->plan_count; i++)
+        plans[i] = *doc_copy_plan(arena, &from->plans[i]);
+    to->plans = plans;
     struct doc_rec *vec = arena_take_array(arena, from->vec_count, sizeof *vec);
     for (size_t i = 0; i < from->vec_count; i++)
         copy_rec_to(arena, &from->vec[i], &vec[i]);
@@ -154,7 +158,11 @@ void delta_copy(const struct delta *from, struct delta *out)
 {
     size_t recs = from->res_count + (from->seal ? from->seal->vec_count : 0);
     struct arena *arena = arena_new(1024 + recs * (sizeof(struct doc_rec) + 64));
-    *out = (struct delta){.id = from->id, .cancel = from->cancel, .com = from->com, .arena = arena};
+    *out = (struct delta){.id = from->id,
+                          .cancel = from->cancel,
+                          .com = from->com,
+                          .degraded = from->degraded,
+                          .arena = arena};
     if (from->req)
         out->req = doc_copy_req(arena, from->req);
     if (from->fence)

@@ -297,15 +297,13 @@ static void take_plan(struct in *in, const json_t *from, struct doc_plan *to)
         refuse(in, "hash", "is not the plan's");
 }
 
-static void take_plans(struct in *in, const json_t *delta, struct delta *out)
+static const struct doc_plan *take_plans(struct in *in, const json_t *object, size_t *count)
 {
-    size_t count;
-    const json_t *array = take_array(in, delta, "plans", DOC_PROJECTS_MAX, &count);
-    struct doc_plan *to = arena_take_array(in->arena, count, sizeof *to);
-    for (size_t i = 0; i < count; i++)
+    const json_t *array = take_array(in, object, "plans", DOC_PROJECTS_MAX, count);
+    struct doc_plan *to = arena_take_array(in->arena, *count, sizeof *to);
+    for (size_t i = 0; i < *count && in->err.code == ERR_NONE; i++)
         take_plan(in, json_array_get(array, i), &to[i]);
-    out->plans = to;
-    out->plan_count = count;
+    return to;
 }
 
 /* ---- results, seal --------------------------------------------------------------------------- */
@@ -385,6 +383,10 @@ static const struct doc_seal *take_seal(struct in *in, const json_t *delta)
     to->gen = take_uint(in, from, "gen", ID_EVAL_MAX);
     to->at_ms = take_uint(in, from, "at_ms", ID_EVAL_MAX);
     to->cancelled = take_flag(in, from, "cancelled");
+    to->plans = take_plans(in, from, &to->plan_count);
+    for (size_t i = 1; i < to->plan_count; i++)
+        if (to->plans[i - 1].p >= to->plans[i].p)
+            refuse(in, "plans", "is out of order");
     to->vec = take_recs(in, from, "vec", &to->vec_count);
     for (size_t i = 1; i < to->vec_count; i++) {
         const struct doc_rec *a = &to->vec[i - 1], *b = &to->vec[i];
@@ -402,13 +404,14 @@ static void take_delta(struct in *in, const json_t *object, struct delta *out)
         refuse(in, "id", "is missing");
     out->req = take_req(in, object);
     out->fence = take_fence(in, object);
-    take_plans(in, object, out);
+    out->plans = take_plans(in, object, &out->plan_count);
     out->cancel = take_flag(in, object, "cancel");
     out->res = take_recs(in, object, "res", &out->res_count);
     out->seal = take_seal(in, object);
     const json_t *com = take_object(in, object, "com");
     if (com)
         out->com = take_ballot(in, com);
+    out->degraded = take_flag(in, object, "degraded");
 }
 
 static int delta_from(const json_t *object, size_t text_len, struct delta *out, struct err *err)

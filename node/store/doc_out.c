@@ -248,6 +248,18 @@ static void put_recs(struct json_out *json, const char *key, const struct doc_re
     json_out_close_array(json);
 }
 
+/* A list that is empty is left out. */
+static void put_plans(struct json_out *json, const struct doc_plan *plans, size_t count)
+{
+    if (count == 0)
+        return;
+    json_out_key(json, "plans");
+    json_out_open_array(json);
+    for (size_t i = 0; i < count; i++)
+        doc_plan_encode(&plans[i], json);
+    json_out_close_array(json);
+}
+
 static void put_seal(struct json_out *json, const struct doc_seal *seal)
 {
     json_out_open_object(json);
@@ -255,6 +267,7 @@ static void put_seal(struct json_out *json, const struct doc_seal *seal)
     json_out_key_uint(json, "gen", seal->gen);
     json_out_key_uint(json, "at_ms", seal->at_ms);
     put_flag(json, "cancelled", seal->cancelled);
+    put_plans(json, seal->plans, seal->plan_count);
     put_recs(json, "vec", seal->vec, seal->vec_count);
     json_out_close_object(json);
 }
@@ -293,21 +306,16 @@ void delta_encode(const struct delta *delta, struct buf *out)
     json_out_open_object(&json);
     json_out_key_uint(&json, "id", delta->id);
     put_head(&json, delta->req, delta->fence);
-    if (delta->plan_count > 0) {
-        json_out_key(&json, "plans");
-        json_out_open_array(&json);
-        for (size_t i = 0; i < delta->plan_count; i++)
-            doc_plan_encode(&delta->plans[i], &json);
-        json_out_close_array(&json);
-    }
+    put_plans(&json, delta->plans, delta->plan_count);
     put_flag(&json, "cancel", delta->cancel);
     if (delta->res_count > 0)
         put_recs(&json, "res", delta->res, delta->res_count);
     put_end(&json, delta->seal, delta->com);
+    put_flag(&json, "degraded", delta->degraded);
     json_out_close_object(&json);
 }
 
-/* Results that the seal brings are not written twice. */
+/* Results and plans that the seal brings are not written twice. */
 static void put_results(struct json_out *json, const struct doc *doc)
 {
     owned_mem const struct doc_rec **all = doc_sorted_results(doc);
@@ -332,11 +340,12 @@ void doc_encode(const struct doc *doc, struct buf *out)
     json_out_key(&json, "plans");
     json_out_open_array(&json);
     for (size_t p = 0; p < doc->plan_room; p++)
-        if (doc->plans[p])
+        if (doc->plans[p] && !doc_seal_has_plan(doc, doc->plans[p]))
             doc_plan_encode(doc->plans[p], &json);
     json_out_close_array(&json);
     put_flag(&json, "cancel", doc->cancel);
     put_results(&json, doc);
     put_end(&json, doc->seal, doc->com);
+    put_flag(&json, "degraded", doc->degraded);
     json_out_close_object(&json);
 }

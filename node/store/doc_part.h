@@ -17,6 +17,9 @@ struct doc_slot {
     struct doc_rec *rec; /* NULL in a free slot */
 };
 
+/* Says whether the seal brings this very plan. */
+bool doc_seal_has_plan(const struct doc *self, const struct doc_plan *plan);
+
 /* Returns the results in order of (p, plan, m): owned array of borrowed records. */
 const struct doc_rec **doc_sorted_results(const struct doc *self);
 

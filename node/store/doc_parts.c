@@ -38,7 +38,21 @@ bool doc_is_complete(const struct doc *self)
     return true;
 }
 
-bool doc_is_final(const struct doc *self) { return self->seal && self->com.epoch > 0; }
+/* A seal below `com` was never committed; the one that was has not come yet. */
+bool doc_is_final(const struct doc *self)
+{
+    return self->seal && self->com.epoch > 0 &&
+           doc_ballot_compare(self->seal->ballot, self->com) >= 0;
+}
+
+static void count_plans(const struct doc *self, struct arena *arena, struct doc_seal *seal)
+{
+    struct doc_plan *plans = arena_take_array(arena, self->plan_room, sizeof *plans);
+    for (uint32_t p = 0; p < self->plan_room; p++)
+        if (self->plans[p])
+            plans[seal->plan_count++] = *self->plans[p];
+    seal->plans = plans;
+}
 
 void doc_make_seal(const struct doc *self, struct doc_ballot ballot, uint64_t gen, uint64_t at_ms,
                    struct delta *out)
@@ -50,6 +64,7 @@ void doc_make_seal(const struct doc *self, struct doc_ballot ballot, uint64_t ge
     } else {
         seal->cancelled = self->cancel;
         seal->at_ms = at_ms;
+        count_plans(self, out->arena, seal);
         struct doc_rec *vec = arena_take_array(out->arena, self->res_count, sizeof *vec);
         for (uint32_t p = 0; p < self->plan_room; p++) {
             for (uint32_t m = 0; self->plans[p] && m < self->plans[p]->module_count; m++) {
@@ -107,16 +122,25 @@ static void split_results(const struct doc *self, doc_split_fn *fn, void *arg)
     }
 }
 
+bool doc_seal_has_plan(const struct doc *self, const struct doc_plan *plan)
+{
+    const struct doc_plan *sealed = self->seal ? doc_plan(self, plan->p) : NULL;
+    return sealed && sealed->hash == plan->hash &&
+           doc_ballot_compare(sealed->ballot, plan->ballot) == 0;
+}
+
 void doc_split(const struct doc *self, doc_split_fn *fn, void *arg)
 {
     fn(arg, &(struct delta){
                 .id = self->id, .req = self->req, .fence = self->fence, .cancel = self->cancel});
     for (size_t p = 0; p < self->plan_room; p++)
-        if (self->plans[p])
+        if (self->plans[p] && !doc_seal_has_plan(self, self->plans[p]))
             fn(arg, &(struct delta){.id = self->id, .plans = self->plans[p], .plan_count = 1});
     split_results(self, fn, arg);
-    if (self->seal || self->com.epoch > 0)
-        fn(arg, &(struct delta){.id = self->id, .seal = self->seal, .com = self->com});
+    if (self->seal || self->com.epoch > 0 || self->degraded)
+        fn(arg,
+           &(struct delta){
+               .id = self->id, .seal = self->seal, .com = self->com, .degraded = self->degraded});
 }
 
 static void name_blob(const struct hash *blob, doc_blob_fn *fn, void *arg)
@@ -141,6 +165,8 @@ void doc_each_blob(const struct doc *self, doc_blob_fn *fn, void *arg)
     for (size_t p = 0; p < self->plan_room; p++)
         if (self->plans[p])
             name_blob(&self->plans[p]->setup.log, fn, arg);
+    for (size_t i = 0; self->seal && i < self->seal->plan_count; i++)
+        name_blob(&self->seal->plans[i].setup.log, fn, arg);
     owned_mem const struct doc_rec **all = doc_sorted_results(self);
     for (size_t i = 0; i < self->res_count; i++)
         name_rec_blobs(all[i], fn, arg);

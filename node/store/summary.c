@@ -311,7 +311,7 @@ static uint64_t end_of(const struct summary *self, const struct doc *doc,
 
 void summary_init(struct summary *out, const struct doc *doc, const struct summary_live *live)
 {
-    *out = (struct summary){.id = doc->id, .name = ""};
+    *out = (struct summary){.id = doc->id, .name = "", .degraded = doc->degraded};
     if (doc->req) {
         out->name = doc->req->name;
         out->created_ms = doc->req->created_ms;

@@ -119,6 +119,7 @@ struct summary {
     uint32_t mean_nota_e5;
     bool has_mean_nota; /* false: no project has a mark */
     bool incomplete;
+    bool degraded; /* committed without a majority: another result may have been shown before */
     uint64_t executed, executing, pending; /* modules */
     uint64_t eval_ms;
     struct summary_project *projects;

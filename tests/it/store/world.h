@@ -146,9 +146,12 @@ static inline const struct delta *say(struct statement *self, uint64_t id, unsig
     } else {
         for (uint32_t m = 0; m < 4; m++)
             self->vec[m] = world_rec(m);
+        self->plan = world_plan();
         self->seal = (struct doc_seal){.ballot = WORLD_BALLOT,
                                        .gen = 1,
                                        .at_ms = 1790000100000,
+                                       .plans = &self->plan,
+                                       .plan_count = 1,
                                        .vec = self->vec,
                                        .vec_count = 4};
         self->delta.seal = &self->seal;

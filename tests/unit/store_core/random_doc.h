@@ -120,6 +120,7 @@ static inline void random_step(struct rand *rand, struct doc *doc)
         break;
     case 4:
         delta.cancel = rand_below(rand, 4) == 0;
+        delta.degraded = rand_below(rand, 8) == 0;
         break;
     case 5:
         if (rand_below(rand, 3) > 0)
