@@ -170,6 +170,8 @@ void document_put(struct buf *text, const struct doc *doc, const struct summary 
     put_run_info(&out, summary);
     if (summary->incomplete)
         json_out_key_bool(&out, "incomplete", true);
+    if (summary->degraded)
+        json_out_key_bool(&out, "degraded", true);
     json_out_key_uint(&out, "executed", summary->executed);
     json_out_key_uint(&out, "executing", summary->executing);
     json_out_key_uint(&out, "pending", summary->pending);
