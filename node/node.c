@@ -4,6 +4,7 @@
 #include "node/api/auth.h"
 #include "node/machine.h"
 #include "node/options.h"
+#include "node/repair.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
@@ -45,6 +46,7 @@ struct node {
     unsigned slots;
     struct auth *auth;
     struct store *store;
+    struct repair repair;
     struct env_store *envs;
     struct engine *engine;
     struct prepare_host *prepare;
@@ -333,6 +335,7 @@ static void on_store_check(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct node *self = arg;
     const char *why = NULL;
+    repair_step(&self->repair, self->store);
     if (self->is_draining || store_writable(self->store, &why))
         return;
     event_del(self->store_check);
@@ -461,6 +464,7 @@ static int run(struct node *self)
     add_events(self);
     print_banner(self);
     log_info("node_ready", "address=http://%s slots=%u", self->address, self->slots);
+    repair_begin(&self->repair, self->store);
     evals_recover(self->evals);
     event_base_dispatch(self->base);
     return store_writable(self->store, NULL) ? 0 : EXIT_TRY_AGAIN;

@@ -84,6 +84,20 @@ int api_authorize(const struct http_exchange *x, enum http_scope scope, void *ar
     return auth_check(self->config.auth, x, scope, err);
 }
 
+int api_check_ready(const struct api *self, struct err *err)
+{
+    const char *why = NULL;
+    if (self->is_draining)
+        return err_refuse(err, ERR_UNAVAILABLE, "draining", "this node is about to stop");
+    if (!store_writable(self->config.store, &why))
+        return err_refuse(err, ERR_UNAVAILABLE, "store-not-writable", "%s",
+                          why ? why : "the store cannot be written");
+    if (store_repairing(self->config.store))
+        return err_refuse(err, ERR_UNAVAILABLE, "repairing",
+                          "records of this node were damaged on its disk");
+    return 0;
+}
+
 void api_drain(struct api *self)
 {
     self->is_draining = true;

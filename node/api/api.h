@@ -52,6 +52,8 @@ const struct http_route *api_routes(struct api *self, size_t *count);
 int api_authorize(const struct http_exchange *x, enum http_scope scope, void *arg,
                   struct err *err) ERR_CHECKED;
 
+/* While the store is being repaired (store_repairing()) POST is 503 and /readyz says so. */
+
 /* From now on no work is accepted: POST is 503 and /readyz says so. Held answers are given. */
 void api_drain(struct api *self);
 

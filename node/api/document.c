@@ -177,8 +177,9 @@ void document_put(struct buf *text, const struct doc *doc, const struct summary 
     json_out_key_uint(&out, "pending", summary->pending);
     put_module_results(&out, summary);
     put_projects(&out, summary);
-    put_rows(&out, "ignored", doc->req->ignored, doc->req->ignored_count);
-    put_rows(&out, "remarks", doc->req->remarks, doc->req->remark_count);
+    const struct doc_req *req = doc->req; /* NULL: lost on a damaged disk */
+    put_rows(&out, "ignored", req ? req->ignored : NULL, req ? req->ignored_count : 0);
+    put_rows(&out, "remarks", req ? req->remarks : NULL, req ? req->remark_count : 0);
     json_out_close_object(&out);
     buf_putc(text, '\n');
 }

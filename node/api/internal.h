@@ -24,6 +24,9 @@ struct api {
     struct buf final_text;
 };
 
+/* api.c: whether this node takes work. Errors: ERR_UNAVAILABLE, with the reason. */
+int api_check_ready(const struct api *self, struct err *err) ERR_CHECKED;
+
 /* document.c: pieces of JSON. */
 void document_put(struct buf *text, const struct doc *doc, const struct summary *summary);
 void document_put_mark(struct json_out *out, const char *key, bool is_known, uint32_t nota_e5);

@@ -116,6 +116,13 @@ void network_load(struct http_exchange *x, void *arg)
     answer(x, &out);
 }
 
+static const char *state_of(const struct api *self)
+{
+    if (self->is_draining)
+        return "draining";
+    return store_repairing(self->config.store) ? "repairing" : "alive";
+}
+
 void network_nodes(struct http_exchange *x, void *arg)
 {
     struct api *self = arg;
@@ -131,7 +138,7 @@ void network_nodes(struct http_exchange *x, void *arg)
     json_out_key_str(&out, "address", self->config.address);
     json_out_key_str(&out, "id", id_node_hex(&me->nid, nid));
     json_out_key_uint(&out, "generation", me->gen);
-    json_out_key_str(&out, "state", self->is_draining ? "draining" : "alive");
+    json_out_key_str(&out, "state", state_of(self));
     json_out_key_real(&out, "uptime_s", (double)(clock_mono_ms() - self->started_ms) / 1e3, 3);
     json_out_key_str(&out, "version", facts->version);
     json_out_key_str(&out, "sandbox", facts->tier_text);
@@ -169,13 +176,7 @@ void network_readyz(struct http_exchange *x, void *arg)
 {
     struct api *self = arg;
     struct err err = ERR_INIT;
-    const char *why = NULL;
-    if (self->is_draining)
-        err_refuse(&err, ERR_UNAVAILABLE, "draining", "this node is about to stop");
-    else if (!store_writable(self->config.store, &why))
-        err_refuse(&err, ERR_UNAVAILABLE, "store-not-writable", "%s",
-                   why ? why : "the store failed");
-    if (err.code != ERR_NONE)
+    if (api_check_ready(self, &err))
         http_reply_problem(x, &err);
     else
         network_healthz(x, arg);

@@ -48,12 +48,9 @@ bool upload_has(const struct upload *self, enum upload_field field)
 
 static int admit(const struct api *api, struct err *err)
 {
-    const char *why = NULL;
-    if (api->is_draining)
-        return err_refuse(err, ERR_UNAVAILABLE, "draining", "this node is about to stop");
-    if (!store_writable(api->config.store, &why))
-        return err_refuse(err, ERR_UNAVAILABLE, "store-not-writable", "%s",
-                          why ? why : "the store cannot be written");
+    int rc = api_check_ready(api, err);
+    if (rc)
+        return rc;
     if (api->upload_count >= api->config.uploads_max)
         return err_refuse(err, ERR_BUSY, "too-many-uploads",
                           "%u uploads are being taken in already", api->upload_count);

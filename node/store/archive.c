@@ -19,7 +19,7 @@ static void quarantine(struct store *self, const char *path, const char *file)
     const char *name = strrchr(file, '/');
     owned_mem char *to = mem_printf("%s/quarantine/%s", self->dir, name ? name + 1 : file);
     (void)self->ops->rename(self->ops->self, path, to);
-    self->repairing = true;
+    store_note_damage(self);
 }
 
 struct doc *store_read_sealed(struct store *self, const char *file, struct err *err)

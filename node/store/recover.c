@@ -217,7 +217,7 @@ static int keep_damaged(struct store *self, const char *path, const struct buf *
     owned_mem char *copy =
         mem_printf("%s/quarantine/%s-%s", self->dir, folder, strrchr(path, '/') + 1);
     owned_mem char *tmp = mem_printf("%s.tmp", copy);
-    self->repairing = true;
+    store_note_damage(self);
     log_error("store_damaged", "file=%s copy=%s", path, copy);
     return disk_place_file(self->ops, tmp, copy, bytes->data, bytes->len, err);
 }

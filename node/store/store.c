@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define DAMAGE_FILE "DAMAGED"
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static int take_lock(struct store *self, struct err *err)
@@ -86,6 +88,18 @@ static void compact_at_start(struct store *self, uint64_t number)
     stop_writing(self, &err);
 }
 
+static char *damage_path(const struct store *self)
+{
+    return mem_printf("%s/" DAMAGE_FILE, self->dir);
+}
+
+static int recover(struct store *self, uint64_t *number, bool *compact, struct err *err)
+{
+    owned_mem char *damage = damage_path(self);
+    self->repairing = file_exists(damage); /* in an earlier life, and nobody has said otherwise */
+    return store_recover(self, number, compact, err);
+}
+
 static int open_store(struct store *self, const struct store_options *options, struct err *err)
 {
     const char *cluster = options->cluster ? options->cluster : "testmesh";
@@ -96,7 +110,7 @@ static int open_store(struct store *self, const struct store_options *options, s
     if (file_make_dirs(self->dir, 0700, err) || take_lock(self, err) ||
         nodefile_start(self->ops, self->dir, cluster, clock_wall_ms() / 1000, &self->identity,
                        err) ||
-        make_layout(self, err) || store_recover(self, &number, &compact, err))
+        make_layout(self, err) || recover(self, &number, &compact, err))
         return err->code;
     segments_init(&self->log, self->ops, self->dir, number,
                   options->segment_bytes ? options->segment_bytes : 16u << 20);
@@ -159,8 +173,33 @@ bool store_writable(const struct store *self, const char **why)
     return !self->failed;
 }
 
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+void store_note_damage(struct store *self)
+{
+    static const char text[] = "Acknowledged records were damaged: see quarantine/.\n";
+    if (self->repairing)
+        return;
+    owned_mem char *path = damage_path(self);
+    owned_mem char *tmp = mem_printf("%s.tmp", path);
+    struct err err = ERR_INIT;
+    self->repairing = true;
+    if (disk_place_file(self->ops, tmp, path, text, sizeof text - 1, &err))
+        log_warn("store_damage_note", "why=%s", err.text);
+}
+
 bool store_repairing(const struct store *self) { return self->repairing; }
-void store_repaired(struct store *self) { self->repairing = false; }
+
+void store_repaired(struct store *self)
+{
+    owned_mem char *path = damage_path(self);
+    if (!self->repairing)
+        return;
+    self->repairing = false;
+    if ((self->ops->unlink(self->ops->self, path) && errno != ENOENT) ||
+        self->ops->sync_dir(self->ops->self, self->dir))
+        log_warn("store_damage_note", "why=remove %s: %m", path);
+}
 
 /* ---- appending ------------------------------------------------------------------------------- */
 

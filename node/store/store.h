@@ -9,6 +9,7 @@
  *   DIR/blobs/ab/<hash>[.ext]         bundles, cases, output, logs; blobs/tmp for partial ones
  *   DIR/durations.txt                 how long modules take; not worth a sync
  *   DIR/quarantine/                   what did not check; never deleted by us
+ *   DIR/DAMAGED                       there while store_repairing()
  *
  * One thread writes: it takes all lines that wait, writes them, syncs once, and reports to the
  * loop.
@@ -68,8 +69,9 @@ const struct store_identity *store_identity(const struct store *self);
 /* False after the log failed; then `why` (if not NULL) gets a static or store-owned reason. */
 bool store_writable(const struct store *self, const char **why);
 
-/* True when recovery met damaged records that were acknowledged once. A mesh of one can only go on:
- * store_repaired() says that what could be fetched again has been. */
+/* True from when damaged records were met that had been acknowledged once, over restarts, until
+ * store_repaired() says that what could be had again has been. Meanwhile no new work may be
+ * accepted: what is known of the old is not all that was promised. */
 bool store_repairing(const struct store *self);
 void store_repaired(struct store *self);
 

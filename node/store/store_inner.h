@@ -56,6 +56,10 @@ int store_recover(struct store *self, uint64_t *number, bool *compact, struct er
 int store_join(struct store *self, const struct delta *delta, unsigned *changed,
                struct entry **entry, struct err *err) ERR_CHECKED;
 
+/* store.c: says, for this and later lives until store_repaired(), that acknowledged records are
+ * gone. */
+void store_note_damage(struct store *self);
+
 /* archive.c: the document of an entry, from its file if it is not in memory; NULL and the file in
  * quarantine if it does not check. */
 struct doc *store_load(struct store *self, struct entry *entry, struct err *err);

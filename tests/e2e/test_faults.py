@@ -52,6 +52,82 @@ def run_node(*options, env=None, timeout=30):
     return result.returncode, result.stderr
 
 
+# ---- bytes that change on the disk ---------------------------------------------------------------
+
+
+def flip_line(node, word):
+    """Changes one bit in the first line of the log that has `word`; it is not the last line."""
+    (path,) = glob.glob(os.path.join(node.data, "log", "*.jsonl"))
+    with open(path, "rb") as file:
+        lines = file.read().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if word in line)
+    assert at < len(lines) - 1
+    line = bytearray(lines[at])
+    line[len(line) // 2] ^= 1
+    lines[at] = bytes(line)
+    with open(path, "wb") as file:
+        file.write(b"".join(lines))
+
+
+def start_alive(node):
+    """Starts a node that may be alive without being ready."""
+    ready = node.is_ready
+    node.is_ready = lambda begin: (ready(begin) or node.address is not None
+                                   and node.get("/healthz").status == 200)
+    node.start()
+    del node.is_ready
+
+
+def half_done(node):
+    """An evaluation of which some modules are over, when the node is killed."""
+    files = zips.project("slow", **{f"test_{n}": zips.sleeping(1) for n in range(4)})
+    id = node.submit(zips.of_files(files))
+    node.wait_until(lambda: node.evaluation(id)["executed"] >= 2, "two modules over")
+    node.kill()
+    return id
+
+
+def state_of(node):
+    (row,) = node.get_json("/nodes")["nodes"]
+    return row["state"]
+
+
+def test_a_damaged_result_is_made_again_before_new_work_is_taken(tmp_path):
+    node = Node(tmp_path, "--slots", "1")
+    with node:
+        id = half_done(node)
+        flip_line(node, b'"res":')
+        start_alive(node)
+        assert "store_repairing" in node.tail()
+        assert check_refused(node, "repairing")["title"]
+        assert node.get("/readyz").json()["code"] == "repairing"
+        assert state_of(node) == "repairing"
+        node.kill()
+        start_alive(node)  # which forgets nothing of it
+        check_refused(node, "repairing")
+        check_done(node, id, "slow", 4)
+        node.wait_until(lambda: node.get("/readyz").status == 200, "it takes work again")
+        assert state_of(node) == "alive"
+        assert "store_repaired" in node.tail()
+        check_done(node, node.submit(SMALL))
+        node.kill()
+        node.start()  # which is ready at once
+        assert glob.glob(os.path.join(node.data, "quarantine", "log-*"))
+
+
+def test_an_evaluation_whose_request_is_damaged_is_named(tmp_path):
+    node = Node(tmp_path, "--slots", "1")
+    with node:
+        id = half_done(node)
+        flip_line(node, b'"req":')
+        start_alive(node)
+        assert "eval_lost" in node.tail() and str(id) in node.tail()
+        node.wait_until(lambda: node.get("/readyz").status == 200, "it takes work again")
+        assert node.evaluation(id)["status"] != "done"
+        assert node.get("/evaluation").status == 200
+        check_done(node, node.submit(SMALL))
+
+
 # ---- disks -------------------------------------------------------------------------------------
 
 
