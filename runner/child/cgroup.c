@@ -99,34 +99,47 @@ static bool path_of(const char *controller, char *out, size_t size)
 
 static bool make_group(const char *path) { return mkdir(path, 0755) == 0 || errno == EEXIST; }
 
-static bool find_v1(struct cgroup_root *out, const char *name)
+/* Makes `name` in a hierarchy of version 1; it can be used when `limit` takes `none`. */
+static bool find_one_v1(const char *controller, const char *name, const char *limit,
+                        const char *none, char folder[384])
 {
     char mount[192];
     char own[128] = "";
-    if (!mount_of("cgroup", "memory", mount, sizeof mount))
+    if (!mount_of("cgroup", controller, mount, sizeof mount))
         return false;
-    (void)path_of("memory", own, sizeof own);
+    (void)path_of(controller, own, sizeof own);
     /* In a container the path may be the host's, and not exist below the mount. */
     const char *places[] = {own, ""};
     for (size_t i = 0; i < countof(places); i++) {
-        snprintf(out->memory, sizeof out->memory, "%s%.100s/%.40s", mount, places[i], name);
-        if (make_group(out->memory) &&
-            write_file(out->memory, "memory.limit_in_bytes", "-1") == 0) {
-            (void)write_file(out->memory, "memory.use_hierarchy", "1");
-            out->kind = CGROUP_V1;
+        snprintf(folder, 384, "%s%.100s/%.40s", mount, places[i], name);
+        if (make_group(folder) && write_file(folder, limit, none) == 0)
             return true;
-        }
-        snprintf(out->why, sizeof out->why, "cgroup v1: %s", strerror(errno));
-        (void)rmdir(out->memory);
+        int code = errno;
+        (void)rmdir(folder);
+        errno = code;
     }
     return false;
 }
 
+static bool find_v1(struct cgroup_root *out, const char *name)
+{
+    errno = 0;
+    if (!find_one_v1("memory", name, "memory.limit_in_bytes", "-1", out->memory)) {
+        if (errno)
+            snprintf(out->why, sizeof out->why, "cgroup v1: %s", strerror(errno));
+        return false;
+    }
+    (void)write_file(out->memory, "memory.use_hierarchy", "1");
+    if (!find_one_v1("pids", name, "pids.max", "max", out->pids))
+        out->pids[0] = '\0';
+    out->kind = CGROUP_V1;
+    return true;
+}
+
 /* A group of version 2 that has processes cannot hand controllers down: we move into a leaf first.
  */
-static bool enable_v2(const char *parent)
+static bool enable_v2(const char *parent, const char *wanted)
 {
-    const char *wanted = "+memory +pids";
     if (write_file(parent, "cgroup.subtree_control", wanted) == 0)
         return true;
     char leaf[320];
@@ -159,9 +172,13 @@ static bool find_v2(struct cgroup_root *out, const char *name)
             snprintf(out->why, sizeof out->why, "cgroup v2: the memory controller is not here");
         return false;
     }
+    bool has_pids = strstr(buf_str(&controllers), "pids") != NULL;
+    const char *wanted = has_pids ? "+memory +pids" : "+memory";
     snprintf(out->memory, sizeof out->memory, "%.250s/%.40s", parent, name);
-    if (enable_v2(parent) && make_group(out->memory) &&
-        write_file(out->memory, "cgroup.subtree_control", "+memory +pids") == 0) {
+    if (enable_v2(parent, wanted) && make_group(out->memory) &&
+        write_file(out->memory, "cgroup.subtree_control", wanted) == 0) {
+        if (has_pids)
+            memcpy(out->pids, out->memory, sizeof out->pids);
         out->kind = CGROUP_V2;
         return true;
     }
@@ -213,6 +230,8 @@ void cgroup_find(struct cgroup_root *out, const char *name)
     if (find_v1(out, name) || find_v2(out, name)) {
         out->why[0] = '\0';
         remove_stale(out->memory);
+        if (out->pids[0])
+            remove_stale(out->pids);
     } else {
         out->memory[0] = '\0';
     }
@@ -222,35 +241,68 @@ void cgroup_root_remove(const struct cgroup_root *root)
 {
     if (root->kind != CGROUP_NONE)
         remove_groups(root->memory);
+    if (root->kind == CGROUP_V1 && root->pids[0])
+        remove_groups(root->pids);
+}
+
+static int open_procs(const char *folder)
+{
+    char procs[480];
+    snprintf(procs, sizeof procs, "%s/cgroup.procs", folder);
+    return open(procs, O_WRONLY | O_CLOEXEC);
+}
+
+/* Processes that cannot be counted are no reason to go without the rest. */
+static void open_pids(struct cgroup *self, const struct cgroup_root *root, unsigned slot)
+{
+    if (root->kind == CGROUP_V2 && root->pids[0]) {
+        memcpy(self->pids, self->path, sizeof self->pids);
+        return;
+    }
+    if (!root->pids[0])
+        return;
+    snprintf(self->pids, sizeof self->pids, "%s/slot-%u", root->pids, slot);
+    if (make_group(self->pids) && (self->pids_fd = open_procs(self->pids)) >= 0)
+        return;
+    (void)rmdir(self->pids);
+    self->pids[0] = '\0';
 }
 
 int cgroup_open(struct cgroup *self, const struct cgroup_root *root, unsigned slot, struct err *err)
 {
-    *self = (struct cgroup){.procs_fd = -1};
+    *self = (struct cgroup){.procs_fd = -1, .pids_fd = -1};
     if (root->kind == CGROUP_NONE)
         return err_set(err, ERR_UNAVAILABLE, "no cgroup: %s", root->why);
     snprintf(self->path, sizeof self->path, "%s/slot-%u", root->memory, slot);
     if (!make_group(self->path))
         return err_set(err, ERR_IO, "make the cgroup %s: %m", self->path);
-    char procs[480];
-    snprintf(procs, sizeof procs, "%s/cgroup.procs", self->path);
-    self->procs_fd = open(procs, O_WRONLY | O_CLOEXEC);
+    self->procs_fd = open_procs(self->path);
     if (self->procs_fd < 0)
-        return err_set(err, ERR_IO, "open %s: %m", procs);
+        return err_set(err, ERR_IO, "open %s/cgroup.procs: %m", self->path);
     self->kind = root->kind;
+    open_pids(self, root, slot);
     return 0;
+}
+
+/* What has just been killed may not have left yet. */
+static void remove_slot(const char *path)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    for (int tries = 0; tries < 20; tries++) {
+        if (rmdir(path) == 0 || errno != EBUSY)
+            return;
+        nanosleep(&pause, NULL);
+    }
 }
 
 void cgroup_close(struct cgroup *self)
 {
     mem_close_at(&self->procs_fd);
-    /* What has just been killed may not have left yet. */
-    const struct timespec pause = {.tv_nsec = 5000000};
-    for (int tries = 0; self->kind != CGROUP_NONE && tries < 20; tries++) {
-        if (rmdir(self->path) == 0 || errno != EBUSY)
-            break;
-        nanosleep(&pause, NULL);
-    }
+    if (self->kind != CGROUP_NONE)
+        remove_slot(self->path);
+    if (self->pids_fd >= 0)
+        remove_slot(self->pids);
+    mem_close_at(&self->pids_fd);
     self->kind = CGROUP_NONE;
 }
 
@@ -293,6 +345,25 @@ int cgroup_begin(struct cgroup *self, uint64_t memory_bytes, struct err *err)
         return err_set(err, ERR_IO, "limit the cgroup %s: %m", self->path);
     self->ooms = oom_counter(self);
     return 0;
+}
+
+bool cgroup_limit_processes(struct cgroup *self, uint64_t processes)
+{
+    char limit[32] = "max";
+    if (self->kind == CGROUP_NONE || !self->pids[0])
+        return false;
+    if (processes > 0)
+        snprintf(limit, sizeof limit, "%llu", (unsigned long long)processes);
+    self->refused = read_keyed(self->pids, "pids.events", "max");
+    return write_file(self->pids, "pids.max", limit) == 0;
+}
+
+uint64_t cgroup_forks_refused(const struct cgroup *self)
+{
+    if (self->kind == CGROUP_NONE || !self->pids[0])
+        return 0;
+    uint64_t now = read_keyed(self->pids, "pids.events", "max");
+    return now > self->refused ? now - self->refused : 0;
 }
 
 uint64_t cgroup_oom_kills(const struct cgroup *self)

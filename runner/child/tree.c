@@ -15,6 +15,7 @@ struct process {
     pid_t parent;
     uint64_t rss_bytes;
     uint64_t cpu_ms;
+    unsigned threads;
     int owner; /* index of a root, NOBODY, or UNKNOWN */
 };
 
@@ -44,17 +45,18 @@ static bool parse_stat(const char *text, struct process *out)
     char state;
     int parent;
     unsigned long long utime, stime, rss;
-    long long cutime, cstime;
+    long long cutime, cstime, threads;
     if (!rest || sscanf(rest + 1,
                         " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d "
-                        "%*d %*d %*u %*u %llu",
-                        &state, &parent, &utime, &stime, &cutime, &cstime, &rss) != 7)
+                        "%lld %*d %*u %*u %llu",
+                        &state, &parent, &utime, &stime, &cutime, &cstime, &threads, &rss) != 8)
         return false;
     uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
     out->pid = (pid_t)strtol(text, NULL, 10);
     out->parent = parent;
     out->rss_bytes = rss * (uint64_t)sysconf(_SC_PAGESIZE);
     out->cpu_ms = (utime + stime + (uint64_t)cutime + (uint64_t)cstime) * 1000 / hz;
+    out->threads = threads > 0 ? (unsigned)threads : 1;
     out->owner = state == 'Z' || state == 'X' ? NOBODY : UNKNOWN;
     return true;
 }
@@ -121,6 +123,7 @@ void tree_measure_many(const pid_t *roots, size_t root_count, struct tree_usage 
         out[owner].rss_bytes += list[i].rss_bytes;
         out[owner].cpu_ms += list[i].cpu_ms;
         out[owner].process_count++;
+        out[owner].thread_count += list[i].threads;
     }
 }
 

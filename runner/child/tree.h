@@ -11,6 +11,7 @@ struct tree_usage {
     uint64_t rss_bytes; /* summed; pages that are shared count in each process */
     uint64_t cpu_ms;    /* user and system, of live processes and of children that they reaped */
     size_t process_count;
+    size_t thread_count; /* a process has one at least */
 };
 
 /* Measures `root` and its descendants at this moment. Returns how many live processes there are;

@@ -16,12 +16,12 @@ def _prctl(option, value):
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def prepare(job, layers, cgroup):
+def prepare(job, layers, cgroups):
     """In init: adopt what the payload orphans, copy the project. Returns its folder."""
     os.setsid()
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if cgroup >= 0:
+    for cgroup in cgroups:
         os.write(cgroup, b"0")
     top = tempfile.mkdtemp(prefix="testmesh-", dir=job["temp"])
     job["top"] = os.path.realpath(top)

@@ -3,6 +3,7 @@
 They are handed to pytest.main() as objects. Nothing is taken from text or from exit codes; ids are
 never split, since they may contain anything.
 """
+import errno
 import os
 import unittest
 
@@ -45,6 +46,15 @@ def _explain(report):
     return message, text
 
 
+def _is_full(error):
+    """Whether the disk was full, by its own word or that of what it came of."""
+    for _ in range(16):
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return True
+        error = getattr(error, "__cause__", None) or getattr(error, "__context__", None)
+    return False
+
+
 def _captured(report, stream):
     title = "Captured %s %s" % (stream, report.when)
     return "".join(text for name, text in report.sections if name == title)
@@ -85,6 +95,7 @@ class Recorder:
         self.current = {}      # nodeid -> [position in indexes, torn down]
         self.index_count = 0
         self.reported = set()
+        self.full = set()      # (nodeid, when): it met a full disk
         self.raised = {}       # (nodeid, when) -> the report was made of an exception
         self.inner = {}        # nodeid -> its call raised, whatever hooks further out made of it
         self.harmless = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception,
@@ -182,6 +193,8 @@ class Recorder:
         yield
         excinfo = call.excinfo and (call.excinfo.type, call.excinfo.value)
         self.raised[item.nodeid, call.when] = self._is_harmful(excinfo)
+        if excinfo and _is_full(excinfo[1]):
+            self.full.add((item.nodeid, call.when))
 
     def _is_harmful(self, excinfo):
         """An exception that neither skips nor xfails."""
@@ -195,6 +208,8 @@ class Recorder:
         outcome, flags = self._outcome(report, when)
         if outcome is None:  # "rerun" and the like: another attempt follows
             return
+        if (report.nodeid, report.when) in self.full:
+            flags |= r.NO_SPACE
         index = self._index(report.nodeid, when)
         message, text = _explain(report)
         if hasattr(report, "wasxfail"):

@@ -219,13 +219,16 @@ class Server:
             layers = fds[4:4 + job["layers"]]
             rest = fds[4 + job["layers"]:]
             output = rest.pop(0) if job["output"] else -1
-            cgroup = rest.pop(0) if job["cgroup"] else -1
+            cgroups = rest[:job["cgroups"]]
             job["output_fd"] = output
             if self.confine:
-                self.confine.enter(job["spec"], layers, cgroup)
+                for other in cgroups[1:]:
+                    os.write(other, b"0")
+                    os.close(other)
+                self.confine.enter(job["spec"], layers, cgroups[0] if cgroups else -1)
                 root = os.getcwd()
             else:
-                root = self.parts["plain"].prepare(job, layers, cgroup)
+                root = self.parts["plain"].prepare(job, layers, cgroups)
             pid = os.fork()
             if pid == 0:
                 self.run(job, fds[:4], output, root)

@@ -81,6 +81,9 @@ static void put_text(const char *path, const char *text)
     close(fd);
 }
 
+/* What init was told: the payload's limits. */
+static struct confine_spec entered;
+
 static int join_cgroup(int fd, const struct confine_error *error)
 {
     if (fd < 0)
@@ -177,6 +180,8 @@ CONFINE_EXPORT int confine_enter(const void *bytes, size_t len, const int *layer
         snprintf(text, size, "%s", problem);
         return -1;
     }
+    memcpy(&entered, spec, sizeof entered);
+    confine_limits_share();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     put_text("/proc/self/oom_score_adj", "1000");
     if (join_cgroup(cgroup_procs_fd, &error) != 0 || take_namespaces(spec, &error) != 0)
@@ -228,8 +233,33 @@ static void drop_handlers(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Reaps what ends until the payload has; looks at the disk now and then. */
+static void wait_for(pid_t payload, struct confine_end *end)
+{
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, NULL);
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid == payload) {
+            end->wait_status = status;
+            return;
+        }
+        if (pid < 0 && errno != EINTR)
+            _exit(125); /* the payload was never ours: a bug of the caller */
+        if (pid != 0)
+            continue;
+        unsigned wait_ms = confine_limits_look(end);
+        struct timespec wait = {.tv_nsec = (long)wait_ms * 1000000};
+        (void)sigtimedwait(&child, NULL, &wait);
+    }
+}
+
 CONFINE_EXPORT void confine_init_reap(int payload_pid, int status_fd)
 {
+    struct confine_end end = {0};
     drop_handlers();
     prctl(PR_SET_DUMPABLE, 0);
     if (status_fd > 2) {
@@ -238,20 +268,12 @@ CONFINE_EXPORT void confine_init_reap(int payload_pid, int status_fd)
     } else {
         close_from_to(0, ~0U);
     }
-    for (;;) {
-        int status;
-        pid_t pid = waitpid(-1, &status, 0);
-        if (pid < 0 && errno == EINTR)
-            continue;
-        if (pid < 0)
-            _exit(125); /* the payload was never ours: a bug of the caller */
-        if (pid != payload_pid)
-            continue;
-        if (status_fd > 2) {
-            while (write(status_fd, &status, sizeof status) < 0 && errno == EINTR)
-                continue;
-            _exit(0);
-        }
+    wait_for(payload_pid, &end);
+    int status = end.wait_status;
+    if (status_fd <= 2)
         _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
-    }
+    confine_limits_end(&entered, &end);
+    while (write(status_fd, &end, sizeof end) < 0 && errno == EINTR)
+        continue;
+    _exit(0);
 }

@@ -40,7 +40,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFINE_VERSION 1
+#define CONFINE_VERSION 2
 
 /* The payload's uid and gid inside. */
 #define CONFINE_UID 1000
@@ -74,6 +74,23 @@ struct confine_spec {
     char hostname[64];
 };
 
+enum confine_end_flag {
+    CONFINE_END_FILE_REFUSED = 1, /* a write was refused for file_bytes */
+    CONFINE_END_FILE_FULL = 2,    /* it left a file of just file_bytes */
+    CONFINE_END_TMP_FULL = 4,     /* tmp_bytes were used up at some moment */
+    CONFINE_END_INODES_FULL = 8,  /* tmp_inodes were */
+};
+
+/* What init says at the end; fixed-width, native byte order, no padding. The flags and figures are
+ * for explaining a result: the payload can bring all of them about, and a limit that was met for a
+ * moment only may go unseen. */
+struct confine_end {
+    int32_t wait_status; /* of the payload, as wait(2) gives it */
+    uint32_t flags;
+    uint64_t tmp_bytes;  /* the most that was seen in use */
+    uint64_t tmp_inodes; /* the same */
+};
+
 /* In the server, around fork(): the next child is pid 1 of a new pid namespace, and a network is
  * laid ready for it (kept from an earlier job, where nothing is left in one); afterwards the
  * server's children are its neighbours again. confine_after_fork() is for the server only, also
@@ -103,12 +120,11 @@ int confine_close_others(const int *keep, size_t count);
  * reaps whatever ends, and when the payload has ended, exits, whereupon the kernel kills what is
  * left in the namespace.
  *
- * How it ended: with `status_fd` >= 0 (a pipe or socket), the payload's wait status as wait(2)
- * gives it, 4 bytes in native order, is written there first, and init exits with 0: os.WIFEXITED()
- * and friends tell a code from a signal exactly. End of file without 4 bytes: init itself was
- * killed, which only we or the kernel's memory killer do. With -1, init exits with the payload's
- * code, or 128 + signal, which is ambiguous for codes above 128. (Init cannot die of the payload's
- * signal: the kernel shields pid 1.) */
+ * How it ended: with `status_fd` >= 0 (a pipe or socket), a struct confine_end is written there
+ * first, in one piece, and init exits with 0. End of file without one: init itself was killed,
+ * which only we or the kernel's memory killer do. With -1, init exits with the payload's code, or
+ * 128 + signal, which is ambiguous for codes above 128. (Init cannot die of the payload's signal:
+ * the kernel shields pid 1.) */
 void confine_init_reap(int payload_pid, int status_fd) __attribute__((noreturn));
 
 #endif

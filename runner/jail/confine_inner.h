@@ -29,6 +29,16 @@ void confine_net_forked(void);
 int confine_net_enter(const struct confine_error *error);
 void confine_net_forget(void);
 
+/* Limits that are met and end nothing (confine_limits.c). In init, before the payload: what both
+ * share. In the payload: notes a write that the size of a file refuses. */
+void confine_limits_share(void);
+void confine_limits_catch(void);
+
+/* In init. The first, now and then: what is used on disk; returns after how many ms to look again.
+ * The second when the payload has ended. */
+unsigned confine_limits_look(struct confine_end *end);
+void confine_limits_end(const struct confine_spec *spec, struct confine_end *end);
+
 /* Returns NULL, or what is wrong with the bytes; static. */
 const char *confine_check(const void *spec, size_t len);
 

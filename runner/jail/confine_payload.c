@@ -116,6 +116,7 @@ CONFINE_EXPORT int confine_payload(const void *bytes, size_t len, char *text, si
     setsid(); /* fails only where it has been done */
     if (become_user(&error) != 0 || set_limits(spec, &error) != 0 || drop_capabilities(&error) != 0)
         return -1;
+    confine_limits_catch();
     prctl(PR_SET_DUMPABLE, 1); /* else its own /proc/self is closed to it */
     return set_filter(spec, &error);
 }

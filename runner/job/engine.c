@@ -217,7 +217,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         const struct tree_usage none = {0};
         const struct tree_usage *used = i < MEASURED_MAX ? &usage[i] : &none;
         next = job->next;
-        job_tick(job, now_ms, used->cpu_ms, used->rss_bytes);
+        job_tick(job, now_ms, used);
     }
     arm(self);
 }
@@ -285,11 +285,11 @@ static struct slot *slot_at(struct engine *self, unsigned number)
     }
     if (!self->slots[number]) {
         struct slot *slot = mem_new(sizeof(*slot));
-        slot->cgroup.procs_fd = -1;
+        slot->cgroup = (struct cgroup){.kind = CGROUP_NONE, .procs_fd = -1, .pids_fd = -1};
         if (self->cgroups.kind != CGROUP_NONE &&
             cgroup_open(&slot->cgroup, &self->cgroups, number, &err) != 0) {
             log_warn("cgroup_failed", "slot=%u %s", number, err.text);
-            slot->cgroup = (struct cgroup){.kind = CGROUP_NONE, .procs_fd = -1};
+            slot->cgroup = (struct cgroup){.kind = CGROUP_NONE, .procs_fd = -1, .pids_fd = -1};
         }
         self->slots[number] = slot;
     }

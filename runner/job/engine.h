@@ -100,7 +100,7 @@ struct job_output {
 /* Lent to the `done` callback; what it takes out of the buffers (buf_steal) is the caller's. */
 struct job_result {
     struct verdict_result verdict; /* outcome, blame, message, counts, exit code */
-    enum job_limit limit;          /* the limit that struck, with used and allowed */
+    enum job_limit limit;          /* the one that struck, or that was met; with used and allowed */
     uint64_t limit_used;
     uint64_t limit_allowed;
     struct buf cases; /* JSON lines, see verdict_conclude() */

@@ -1,7 +1,6 @@
 /* One job from the moment that it is handed to a server until its result is told. */
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
-#include "runner/child/tree.h"
 #include "runner/job/environment.h"
 #include "runner/job/job_inner.h"
 
@@ -240,6 +239,7 @@ void job_exited(struct job *self, const struct wire_answer *answer)
     self->cpu_known = true;
     read_status(self, &status);
     self->wait_status = status.wait_status;
+    self->confined = status.end;
     if (status.kind == WIRE_STATUS_REFUSED) {
         self->lost = true;
         snprintf(self->lost_text, sizeof(self->lost_text), "%s", status.text);
@@ -345,8 +345,9 @@ static void check_memory(struct job *self, uint64_t rss_bytes)
         strike_limit(self, SUPERVISE_LIMIT_MEMORY, bytes, self->limits.memory_bytes);
 }
 
-void job_tick(struct job *self, uint64_t now_ms, uint64_t cpu_ms, uint64_t rss_bytes)
+void job_tick(struct job *self, uint64_t now_ms, const struct tree_usage *used)
 {
+    uint64_t cpu_ms = used->cpu_ms;
     if (!self->sent) {
         if (self->server && server_is_ready(self->server))
             job_send(self);
@@ -357,8 +358,11 @@ void job_tick(struct job *self, uint64_t now_ms, uint64_t cpu_ms, uint64_t rss_b
         self->cpu_us = cpu_ms * 1000;
     if (self->limits.cpu_ms && cpu_ms > self->limits.cpu_ms)
         strike_limit(self, SUPERVISE_LIMIT_CPU, cpu_ms, self->limits.cpu_ms);
-    if (!self->has_cgroup && self->limits.memory_bytes && rss_bytes > self->limits.memory_bytes)
-        check_memory(self, rss_bytes);
+    if (used->thread_count > self->process_peak)
+        self->process_peak = used->thread_count;
+    if (!self->has_cgroup && self->limits.memory_bytes &&
+        used->rss_bytes > self->limits.memory_bytes)
+        check_memory(self, used->rss_bytes);
     if (now_ms >= supervise_deadline(&self->supervise))
         note(self, SUPERVISE_TICK, 0);
 }

@@ -5,6 +5,7 @@
 #include "runner/child/capture.h"
 #include "runner/child/cgroup.h"
 #include "runner/child/supervise.h"
+#include "runner/child/tree.h"
 #include "runner/job/engine.h"
 #include "runner/job/server.h"
 #include "runner/job/wire.h"
@@ -46,6 +47,8 @@ struct job {
     struct job_limits limits;
     struct slot *slot;
     bool has_cgroup;                    /* the slot's group counts this job's memory */
+    bool counts_processes;              /* and its processes */
+    unsigned cgroup_count;              /* lists that it joins */
     struct job_environment environment; /* owned */
 
     struct server *server; /* borrowed; NULL before it has one and after it lost it */
@@ -80,6 +83,8 @@ struct job {
     bool cpu_known;
     char lost_text[512];
     int wait_status;
+    struct confine_end confined; /* what its init saw; zeros without a sandbox */
+    size_t process_peak;         /* the most that were seen, init among them */
     uint64_t cpu_us;
     uint64_t max_rss_bytes;
     bool finished;
@@ -108,7 +113,7 @@ void job_kill(struct job *self);
 void job_step(struct job *self, const struct supervise_event *event);
 
 /* Looks at time and at what its tree uses (zeros when unknown). */
-void job_tick(struct job *self, uint64_t now_ms, uint64_t cpu_ms, uint64_t rss_bytes);
+void job_tick(struct job *self, uint64_t now_ms, const struct tree_usage *used);
 
 /* Frees what it has; the engine has forgotten it already. */
 void job_free(struct job *self_owned);

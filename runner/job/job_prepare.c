@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define INITS 1 /* processes of ours in a job's group */
+
 static int keep_theirs(struct job *self, int fd)
 {
     self->theirs[self->their_count++] = fd;
@@ -79,30 +81,44 @@ static int open_folders(struct job *self, const struct job_spec *spec, struct er
     return open_folder(self, spec->output_dir, err);
 }
 
-static int take_cgroup(struct job *self, struct err *err)
+static int give_list(struct job *self, int procs_fd, struct err *err)
 {
-    struct err unused = ERR_INIT;
-    if (self->slot->cgroup.kind == CGROUP_NONE ||
-        cgroup_begin(&self->slot->cgroup, self->limits.memory_bytes, &unused) != 0)
-        return 0;
-    int fd = fcntl(self->slot->cgroup.procs_fd, F_DUPFD_CLOEXEC, 3);
+    int fd = fcntl(procs_fd, F_DUPFD_CLOEXEC, 3);
     if (fd < 0)
         return err_set(err, ERR_IO, "dup: %m");
     keep_theirs(self, fd);
-    self->has_cgroup = true;
+    self->cgroup_count++;
     return 0;
 }
 
-static int build_sandbox(const struct job_spec *spec, bool has_cgroup, struct buf *out,
+static int take_cgroup(struct job *self, struct err *err)
+{
+    struct err unused = ERR_INIT;
+    struct cgroup *group = &self->slot->cgroup;
+    uint64_t most = self->limits.processes ? self->limits.processes + INITS : 0;
+    if (group->kind == CGROUP_NONE || cgroup_begin(group, self->limits.memory_bytes, &unused) != 0)
+        return 0;
+    self->has_cgroup = true;
+    self->counts_processes = cgroup_limit_processes(group, most);
+    int code = give_list(self, group->procs_fd, err);
+    return code == 0 && self->counts_processes && group->pids_fd >= 0
+               ? give_list(self, group->pids_fd, err)
+               : code;
+}
+
+static int build_sandbox(const struct job *self, const struct job_spec *spec, struct buf *out,
                          struct err *err)
 {
     struct confine_spec wanted = confine_spec_default();
     const struct job_limits *limits = &spec->limits;
-    wanted.flags = has_cgroup ? 0 : CONFINE_RLIMIT_AS;
+    wanted.flags = self->has_cgroup ? 0 : CONFINE_RLIMIT_AS;
     wanted.memory_bytes = limits->memory_bytes;
     wanted.cpu_seconds = (limits->cpu_ms + 999) / 1000;
     wanted.file_bytes = limits->file_bytes;
+    /* The group's limit says when it was met; the other one, a little further, holds as well. */
     wanted.processes = limits->processes;
+    if (self->counts_processes && limits->processes)
+        wanted.processes += INITS;
     wanted.descriptors = limits->descriptors;
     wanted.tmp_bytes = limits->tmp_bytes;
     snprintf(wanted.project, sizeof(wanted.project), "/work/%s", spec->project);
@@ -158,7 +174,7 @@ int job_prepare(struct job *self, const struct job_spec *spec, struct err *err)
     if ((code = open_record_socket(self, err)) != 0 || (code = open_pipes(self, err)) != 0 ||
         (code = open_folders(self, spec, err)) != 0 || (code = take_cgroup(self, err)) != 0)
         return code;
-    if (in_jail && (code = build_sandbox(spec, self->has_cgroup, &sandbox, err)) != 0)
+    if (in_jail && (code = build_sandbox(self, spec, &sandbox, err)) != 0)
         return code;
     const char *temp = self->engine->config.temp_dir;
     struct wire_job job = {
@@ -167,6 +183,7 @@ int job_prepare(struct job *self, const struct job_spec *spec, struct err *err)
         .confine = &sandbox,
         .temp_dir = in_jail ? NULL : temp,
         .has_cgroup = self->has_cgroup,
+        .cgroup_count = self->cgroup_count,
     };
     wire_encode_job(&job, &self->descriptor);
     return 0;

@@ -84,6 +84,7 @@ static bool take_phase(struct verdict *self, const struct record *record)
     struct verdict_case *test = &self->cases[record->phase.index];
     bool was_finished = test->finished;
     test->removed = false; /* what runs counts, whoever takes it back */
+    self->says_full = self->says_full || (record->phase.flags & RECORD_NO_SPACE);
     size_t before = verdict_case_bytes(test);
     size_t room =
         self->text_bytes < VERDICT_CASES_BYTES ? VERDICT_CASES_BYTES - self->text_bytes : 0;
@@ -207,7 +208,7 @@ const char *job_blame_name(enum job_blame blame)
 
 const char *job_limit_name(enum job_limit limit)
 {
-    static const char *const names[] = {NULL,        "wall", "cpu", "memory",
-                                        "processes", "file", "tmp", "output"};
+    static const char *const names[] = {NULL,   "wall", "cpu",    "memory", "processes",
+                                        "file", "tmp",  "inodes", "output"};
     return names[limit];
 }

@@ -20,6 +20,9 @@
  *   else                                     passed           even where pytest's exit status is
  * not 0
  *
+ * Limits of processes, file sizes and disk stop nothing: the job is answered with an error, and
+ * what it makes of that is judged as above. Where it ended badly the message begins with the limit.
+ *
  * A test's outcome is the worst of its phases; failing outside of the call is an error; one that
  * was collected and of which no call was reported is an error too, unless it had been deselected
  * through pytest's hook before. */
@@ -75,6 +78,7 @@ enum job_limit {
     JOB_LIMIT_PROCESSES, /* count */
     JOB_LIMIT_FILE,      /* bytes */
     JOB_LIMIT_TMP,       /* bytes */
+    JOB_LIMIT_INODES,    /* count: files and folders on the same disk */
     JOB_LIMIT_OUTPUT,    /* bytes */
 };
 
@@ -95,7 +99,8 @@ struct job_end {
     bool setup_failed;     /* the project could not be set up; `text` says why */
     const char *text;      /* borrowed for the call; NULL for none */
     enum job_limit struck; /* the limit for which it was stopped */
-    uint64_t used;
+    enum job_limit met;    /* one that it met and that stopped nothing: explains, never judges */
+    uint64_t used;         /* of the one or the other */
     uint64_t allowed;
     int wait_status;     /* as of waitpid(2) */
     bool foreign_record; /* a record came from a process that is not the job's */
@@ -131,6 +136,7 @@ struct verdict {
     size_t problem_count;
     size_t problem_capacity;
     uint32_t deselected;
+    bool says_full;      /* a test was told that there is no space left: its own word */
     struct buf internal; /* pytest's internal error */
     struct verdict_module *modules;
     size_t module_count;

@@ -41,23 +41,43 @@ static enum job_outcome outcome_of_limit(enum job_limit limit)
     case JOB_LIMIT_PROCESSES:
     case JOB_LIMIT_FILE:
     case JOB_LIMIT_TMP:
+    case JOB_LIMIT_INODES:
         break;
     }
     return JOB_TIMEOUT;
 }
 
-static bool is_time(enum job_limit limit)
+static const char *unit_of(enum job_limit limit)
 {
-    return limit == JOB_LIMIT_WALL || limit == JOB_LIMIT_CPU;
+    if (limit == JOB_LIMIT_WALL || limit == JOB_LIMIT_CPU)
+        return " ms";
+    return limit == JOB_LIMIT_PROCESSES || limit == JOB_LIMIT_INODES ? "" : " bytes";
+}
+
+static void describe_limit(enum job_limit limit, const struct job_end *end, char *text, size_t size)
+{
+    snprintf(text, size, "%s limit reached: %llu of %llu%s", job_limit_name(limit),
+             (unsigned long long)end->used, (unsigned long long)end->allowed, unit_of(limit));
 }
 
 static void say_limit(struct verdict_result *out, const struct job_end *end)
 {
     char text[160];
-    snprintf(text, sizeof(text), "%s limit reached: %llu of %llu %s", job_limit_name(end->struck),
-             (unsigned long long)end->used, (unsigned long long)end->allowed,
-             is_time(end->struck) ? "ms" : "bytes");
+    describe_limit(end->struck, end, text, sizeof(text));
     say(out, outcome_of_limit(end->struck), JOB_BLAME_TESTS, text);
+}
+
+/* What it met comes before what it came to. */
+static void explain(const struct job_end *end, struct verdict_result *out)
+{
+    char before[VERDICT_MESSAGE];
+    char text[160];
+    bool is_good = out->outcome == JOB_PASSED || out->outcome == JOB_SKIPPED;
+    if (end->met == JOB_LIMIT_NONE || end->struck != JOB_LIMIT_NONE || is_good)
+        return;
+    memcpy(before, out->message, sizeof(before));
+    describe_limit(end->met, end, text, sizeof(text));
+    snprintf(out->message, sizeof(out->message), "%s%s%.800s", text, before[0] ? ": " : "", before);
 }
 
 /* Ends that the supervisor knows of and that no record can talk away. */
@@ -279,4 +299,5 @@ void verdict_conclude(struct verdict *self, const struct job_end *end, const cha
     if (!judged)
         judge_counts(self, out);
     borrow_message(self, out);
+    explain(end, out);
 }

@@ -92,8 +92,7 @@ void wire_encode_job(const struct wire_job *job, struct buf *out)
     put_key_count(&packer, "layers", spec->layer_count);
     put_text(&packer, "output");
     spec->output_dir ? msgpack_pack_true(&packer) : msgpack_pack_false(&packer);
-    put_text(&packer, "cgroup");
-    job->has_cgroup ? msgpack_pack_true(&packer) : msgpack_pack_false(&packer);
+    put_key_count(&packer, "cgroups", job->cgroup_count);
     put_key_text(&packer, "temp", job->temp_dir ? job->temp_dir : "");
     put_limits(&packer, job);
 }
@@ -166,5 +165,9 @@ void wire_decode_status(struct wire_status *out, const void *bytes, size_t len)
     } else if (len == sizeof(out->wait_status)) {
         out->kind = WIRE_STATUS_WAIT;
         memcpy(&out->wait_status, bytes, sizeof(out->wait_status));
+    } else if (len == sizeof(out->end)) {
+        out->kind = WIRE_STATUS_WAIT;
+        memcpy(&out->end, bytes, sizeof(out->end));
+        out->wait_status = out->end.wait_status;
     }
 }

@@ -6,6 +6,7 @@
 #define RUNNER_JOB_WIRE_H
 
 #include "proto/base/buf.h"
+#include "runner/jail/confine.h"
 #include "runner/job/engine.h"
 
 #include <stdbool.h>
@@ -16,13 +17,14 @@
 #define WIRE_ANSWER_MAX 4096
 
 /* What a descriptor says beside the spec. Descriptors of the system travel next to it, in this
- * order: record socket, stdout, stderr, status pipe, layers, output folder, cgroup. */
+ * order: record socket, stdout, stderr, status pipe, layers, output folder, lists of cgroups. */
 struct wire_job {
     uint64_t id;
     const struct job_spec *spec;
     const struct buf *confine; /* bytes of the sandbox; empty: none */
     const char *temp_dir;      /* unsandboxed: where copies are made; NULL in a jail */
-    bool has_cgroup;
+    bool has_cgroup;           /* one counts its memory */
+    unsigned cgroup_count;     /* to join: 0, 1, or 2 where another one counts processes */
 };
 
 /* Appends the descriptor. */
@@ -46,13 +48,14 @@ bool wire_decode_answer(struct wire_answer *out, const void *packet, size_t len)
 /* What the status pipe of a job said when it ended. */
 enum wire_status_kind {
     WIRE_STATUS_NONE,    /* nothing: the job's init was killed */
-    WIRE_STATUS_WAIT,    /* the payload's wait status */
+    WIRE_STATUS_WAIT,    /* how the payload ended */
     WIRE_STATUS_REFUSED, /* the sandbox was not made; `text` says why */
 };
 
 struct wire_status {
     enum wire_status_kind kind;
     int wait_status;
+    struct confine_end end; /* zeros without a sandbox */
     char text[512];
 };
 

@@ -31,9 +31,10 @@ ANY_UID = 54321
 MODES = {"warm": [], "cold": ["--no-fork-server"], "user": []}
 # What may come out differently with another way of starting jobs, or another user; the rest of the
 # attacks meets those in the full run.
-EVERYWHERE = {"connect-out", "daemons", "escape-calls", "exit-zero", "fork-bomb", "forge-shadow",
-              "forged-stream-from-child", "gain-privileges", "kill-all", "kill-init", "memory-one",
-              "output-flood", "read-the-host", "threads", "write-outside"}
+EVERYWHERE = {"connect-out", "daemons", "disk-fill", "escape-calls", "exit-zero", "file-large",
+              "fork-bomb", "forge-shadow", "forged-stream-from-child", "gain-privileges",
+              "kill-all", "kill-init", "memory-one", "output-flood", "processes",
+              "read-the-host", "threads", "write-outside"}
 
 
 def read(name):
@@ -203,6 +204,16 @@ def check_verdict(expect, row):
     if "limit" in expect and row["outcome"] in ("timeout", "oom", "output_limit"):
         assert row["limit"]["name"] in one_or_more(expect["limit"]), row
         assert row["limit"]["used"] >= row["limit"]["allowed"] > 0, row
+    if "met" in expect:
+        check_met(expect["met"], row)
+
+
+def check_met(met, row):
+    limit = row.get("limit")
+    assert (limit and limit["name"]) in one_or_more(met), row
+    if limit:
+        assert limit["used"] >= limit["allowed"] > 0, row
+        assert row["message"].startswith(f"{limit['name']} limit reached: {limit['used']} of "), row
 
 
 def one_or_more(value):

@@ -3,11 +3,13 @@
 argv: the shared object, the spec's descriptor, layer descriptors.
 stdin: a JSON list of jobs, each {"code": ..., "bare": bool, "cgroup": fd}; all run at once, or one after
 the other where they are "alone".
-stdout: one JSON list of {"status": [kind, value], "out": text, "error": text, "ms": float}.
+stdout: one JSON list of {"status": [kind, value], "out": text, "error": text, "ms": float,
+"seen": [flags, bytes, inodes] of struct confine_end}.
 """
 import ctypes
 import json
 import os
+import struct
 import sys
 import time
 
@@ -15,6 +17,7 @@ lib = ctypes.CDLL(sys.argv[1])
 spec = os.read(int(sys.argv[2]), 1 << 16)
 layers = [int(fd) for fd in sys.argv[3:]]
 SIZE = ctypes.c_size_t
+END = struct.Struct("=iIQQ")
 
 
 def payload(job):
@@ -88,18 +91,19 @@ def finish(run):
         if not piece:
             break
         text += piece
-    status = os.read(run["status"], 4)
+    status = os.read(run["status"], 64)
     _, own = os.waitpid(run["pid"], 0)
     ms = (time.perf_counter() - run["began"]) * 1000
     os.close(run["out"])
     os.close(run["status"])
-    if len(status) == 4:
-        value = int.from_bytes(status, sys.byteorder)
+    seen = None
+    if len(status) == END.size:
+        value, *seen = END.unpack(status)
         how = ["signal", os.WTERMSIG(value)] if os.WIFSIGNALED(value) else \
             ["exit", os.WEXITSTATUS(value)]
     else:
         how = ["init", own]
-    return {"status": how, "out": text.decode("utf-8", "replace"), "ms": ms}
+    return {"status": how, "out": text.decode("utf-8", "replace"), "ms": ms, "seen": seen}
 
 
 def bench(count):

@@ -332,6 +332,54 @@ static void a_limit_names_itself_and_keeps_what_was_reported(void **unused)
     assert_int_equal(result.counts.errors, 1);
 }
 
+static void a_limit_that_stopped_nothing_explains_and_judges_not(void **unused)
+{
+    (void)unused;
+    const struct job_end end = {.met = JOB_LIMIT_PROCESSES, .used = 64, .allowed = 64};
+    given_a_job(JOB_RUN);
+    collected(1);
+    ran(0, RECORD_FAILED);
+    ended(1);
+    judged_after(end);
+    came_to("failed");
+    is_blamed_on("tests");
+    assert_int_equal(strncmp(result.message, "processes limit reached: 64 of 64", 33), 0);
+    given_a_job(JOB_RUN);
+    collected(1);
+    ran(0, RECORD_PASSED);
+    ended(0);
+    judged_after(end);
+    came_to("passed");
+    assert_string_equal(result.message, "");
+}
+
+static void a_limit_may_be_what_it_died_of(void **unused)
+{
+    (void)unused;
+    given_a_job(JOB_RUN);
+    collected(1);
+    judged_after(
+        (struct job_end){.met = JOB_LIMIT_FILE, .used = 9, .allowed = 9, .wait_status = SIGXFSZ});
+    came_to("crashed");
+    assert_string_equal(result.message,
+                        "file limit reached: 9 of 9 bytes: ended by SIGXFSZ before pytest did");
+}
+
+static void a_test_says_that_the_disk_is_full(void **unused)
+{
+    (void)unused;
+    given_a_job(JOB_RUN);
+    collected(1);
+    phase_flagged(0, RECORD_CALL, RECORD_FAILED, 0);
+    assert_false(verdict.says_full);
+    phase_flagged(0, RECORD_TEARDOWN, RECORD_FAILED, RECORD_NO_SPACE);
+    assert_true(verdict.says_full);
+    assert_null(verdict.tampered);
+    phase_flagged(0, RECORD_TEARDOWN, RECORD_FAILED, 4);
+    assert_non_null(verdict.tampered);
+    judged_after((struct job_end){0});
+}
+
 static void our_own_failure_costs_no_mark(void **unused)
 {
     (void)unused;
@@ -477,6 +525,9 @@ int main(void)
         cmocka_unit_test(a_module_that_cannot_be_collected_is_one_error),
         cmocka_unit_test(an_end_without_a_word_is_an_error_or_a_crash),
         cmocka_unit_test(a_limit_names_itself_and_keeps_what_was_reported),
+        cmocka_unit_test(a_limit_that_stopped_nothing_explains_and_judges_not),
+        cmocka_unit_test(a_limit_may_be_what_it_died_of),
+        cmocka_unit_test(a_test_says_that_the_disk_is_full),
         cmocka_unit_test(our_own_failure_costs_no_mark),
         cmocka_unit_test(cancelling_wins),
         cmocka_unit_test(records_that_do_not_fit_are_tampered_with),

@@ -50,6 +50,15 @@ static void a_status_pipe_says_one_of_three_things(void **unused)
     wire_decode_status(&status, &wait_status, sizeof(wait_status));
     assert_int_equal(status.kind, WIRE_STATUS_WAIT);
     assert_int_equal(status.wait_status, 9);
+    assert_int_equal(status.end.flags, 0);
+    const struct confine_end end = {
+        .wait_status = 11, .flags = CONFINE_END_TMP_FULL, .tmp_bytes = 7, .tmp_inodes = 3};
+    wire_decode_status(&status, &end, sizeof(end));
+    assert_int_equal(status.kind, WIRE_STATUS_WAIT);
+    assert_int_equal(status.wait_status, 11);
+    assert_memory_equal(&status.end, &end, sizeof(end));
+    wire_decode_status(&status, &end, sizeof(end) - 1);
+    assert_int_equal(status.kind, WIRE_STATUS_NONE);
     wire_decode_status(&status, "!no room\0\0\0\0", 12); /* init wrote its status behind it */
     assert_int_equal(status.kind, WIRE_STATUS_REFUSED);
     assert_string_equal(status.text, "no room");
