@@ -294,6 +294,7 @@ struct wire_result {
     uint8_t outcome; /* enum wire_outcome or a later one */
     uint8_t blame;   /* as in records: 0 none, 1 tests, 2 project, 3 cluster */
     struct wire_bytes delta;
+    uint32_t took_ms; /* a chore: how long it took; 0 not measured */
 };
 
 struct wire_result_ok {

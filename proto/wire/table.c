@@ -145,7 +145,8 @@ FIELDS(assign, EVAL(wire_assign), FENCE(wire_assign),
 FIELDS(refuse, EVAL(wire_refuse), FENCE(wire_refuse), U8(wire_refuse, why),
        LIST(wire_refuse, work, work_count, WIRE_WORK_MAX, ref));
 FIELDS(result, EVAL(wire_result), FENCE(wire_result), WORK_IDS(wire_result),
-       U8(wire_result, outcome), U8(wire_result, blame), BYTES(wire_result, delta, WIRE_DELTA_MAX));
+       U8(wire_result, outcome), U8(wire_result, blame), BYTES(wire_result, delta, WIRE_DELTA_MAX),
+       U32(wire_result, took_ms));
 FIELDS(result_ok, EVAL(wire_result_ok),
        LIST(wire_result_ok, done, done_count, WIRE_WORK_MAX, done));
 FIELDS(beat, U8(wire_beat, free_slots), U32(wire_beat, eta_ms),
