@@ -218,6 +218,7 @@ uint64_t swim_deadline(const struct swim *self);
 struct swim_view {
     struct wire_member member;
     bool is_self;
+    bool is_refused;         /* DEAD, by hard evidence: that process does not run */
     bool is_compatible;      /* speaks a version that we speak; else it gets no work */
     bool agrees;             /* its last packet had our table's digest */
     uint32_t rtt_ms;         /* smoothed; 0 unknown, 1 at least when known */
