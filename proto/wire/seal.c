@@ -149,6 +149,23 @@ static enum seal_verdict look_at(const struct seal *self, const uint8_t *packet,
     return SEAL_OK;
 }
 
+/* Of a packet that authenticated. What is played again does not even make its sender look alive. */
+static enum seal_verdict admit(struct seal *self, const struct head *head,
+                               const uint8_t key[KEYS_BYTES])
+{
+    struct sender *sender = senders_find(&self->senders, head->node, head->boot);
+    if (sender) {
+        enum seal_verdict verdict = sender_note(sender, head->ctr);
+        if (verdict != SEAL_OK)
+            return verdict;
+    }
+    bool stranger = !sender;
+    sender = senders_admit(&self->senders, head->node, head->boot);
+    memcpy(sender->key, key, KEYS_BYTES);
+    sender->kid = head->kid;
+    return stranger ? sender_note(sender, head->ctr) : SEAL_OK;
+}
+
 static enum seal_verdict open_packet(struct seal *self, const uint8_t *packet, size_t len,
                                      struct seal_opened *out)
 {
@@ -171,13 +188,10 @@ static enum seal_verdict open_packet(struct seal *self, const uint8_t *packet, s
         return SEAL_FORGED;
     if (head.node == self->node && head.boot == self->boot)
         return SEAL_OWN;
-    struct sender *sender = senders_admit(&self->senders, head.node, head.boot);
-    memcpy(sender->key, key, sizeof key);
-    sender->kid = head.kid;
     out->node = head.node;
     out->boot = head.boot;
     out->len = (size_t)opened;
-    return sender_note(sender, head.ctr);
+    return admit(self, &head, key);
 }
 
 enum seal_verdict seal_open(struct seal *self, const void *packet, size_t len,
