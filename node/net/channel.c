@@ -161,6 +161,7 @@ void channel_feed(struct channel *self, const void *bytes, size_t len)
     owned_buf out = BUF_INIT;
     struct wire_bytes body;
     bool was_open = link_is_open(self->link);
+    self->has_spoken = self->has_spoken || len > 0;
     (void)link_read(self->link, bytes, len, &out);
     put_out(self, &out);
     if (self->is_dialled && !was_open && link_is_open(self->link))
@@ -201,7 +202,9 @@ static void on_end(struct channel *self)
         channel_fail(self, NET_DOWN_LOST);
         return;
     }
-    if (self->phase == CHANNEL_GREETING && link_end(self->link) == LINK_TRUNCATED)
+    /* One that brought nothing was a probe. */
+    if (self->phase == CHANNEL_GREETING && self->has_spoken &&
+        link_end(self->link) == LINK_TRUNCATED)
         self->net->stats.links_garbage++;
     if (self->heard_bye)
         part(self);

@@ -59,7 +59,7 @@ struct channel {
     struct link *link;
     enum channel_phase phase;
     bool is_dialled; /* by us */
-    bool said_bye, heard_bye, has_ended;
+    bool has_spoken, said_bye, heard_bye, has_ended;
     bool is_shut; /* our side */
     struct wire_addr addr;
     uint64_t boot;       /* of the other side */
