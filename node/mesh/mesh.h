@@ -43,15 +43,19 @@ typedef uint32_t mesh_estimate_fn(void *arg, const struct doc *doc, uint32_t p, 
 
 struct mesh_config {
     struct wire_member self; /* as others will see it; its gen is durable */
+    uint64_t boot;           /* random, of this process */
     uint64_t seed;
-    const struct docs *docs; /* borrowed */
+    uint64_t now_ms;
+    struct swim_timing timing; /* SWIM_TIMING */
+    const struct docs *docs;   /* borrowed */
     mesh_estimate_fn *estimate;
     void *estimate_arg;
-    unsigned slots;     /* modules at a time */
-    unsigned chores;    /* projects that are prepared beside each other */
-    bool allow_single;  /* acknowledge with one copy although others were known */
-    bool had_peers;     /* an earlier life of this node knew another one */
-    enum own_mutation mutation; /* the simulator's: a rule to break on purpose */
+    unsigned slots;             /* modules at a time */
+    unsigned chores;            /* projects that are prepared beside each other */
+    bool allow_single;          /* acknowledge with one copy although others were known */
+    bool had_peers;             /* an earlier life of this node knew another one */
+    enum own_mutation mutation; /* the simulator's: a rule to break on purpose, as is the next */
+    uint32_t faults;            /* enum swim_fault */
 };
 
 /* Returns owned; copies `config` but for what it borrows. */
@@ -108,6 +112,7 @@ struct mesh_event {
     size_t len;
     const struct delta *delta;
     bool is_ok;
+    enum err_code code; /* of an append that failed */
     enum mesh_link_end link_end;
     unsigned changed; /* enum doc_change */
     struct work work;
@@ -136,10 +141,11 @@ enum mesh_effect_kind {
     MESH_GIVE_SLOT, /* work, slot: a chore may go on */
     MESH_START,     /* work, slot: begin a module */
     MESH_STOP,      /* work: its result is not wanted */
-    MESH_DROP,    /* eval: nothing of it will be started here any more */
+    MESH_DROP,      /* eval: nothing of it will be started here any more */
 
-    MESH_RUNNING, /* work, peer, tally: a module runs there; for who watches */
+    MESH_RUNNING, /* eval: what runs of it has changed (mesh_running()); for who watches */
     MESH_FINAL,   /* eval: its result stands */
+    MESH_WHOLE,   /* this store has all that any member has */
     MESH_MEMBER,  /* peer, what: for logs and for remembering addresses */
     MESH_DRAINED, /* nothing runs here, nothing is owned here */
     MESH_GONE,    /* the leave has been told: the process may end */
@@ -181,7 +187,8 @@ struct mesh_out {
 
 void mesh_out_fini(struct mesh_out *self);
 
-/* Takes one event and replaces `out` by what is to be done now. */
+/* Takes one event and replaces `out` by what is to be done now. Effects may borrow from the event,
+ * too: what it borrows must live until they are done. */
 void mesh_step(struct mesh *self, const struct mesh_event *event, struct mesh_out *out);
 
 /* When it wants MESH_TICK next, in ms of now_ms; UINT64_MAX: not before another event. */

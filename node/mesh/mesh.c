@@ -1,0 +1,446 @@
+#include "node/mesh/mesh_inner.h"
+
+#include "proto/base/mem.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define EFFECT_ARENA_BYTES 4096
+
+/* ---- what lives for a step ------------------------------------------------------------------- */
+
+void mesh_hold(struct mesh *self, void *what, void (*fini)(void *what))
+{
+    self->holds =
+        mem_grow(self->holds, &self->hold_capacity, self->hold_count + 1, sizeof *self->holds);
+    self->holds[self->hold_count++] = (struct hold){.fini = fini, .what = what};
+}
+
+static void release_holds(struct mesh *self)
+{
+    for (size_t i = 0; i < self->hold_count; i++) {
+        self->holds[i].fini(self->holds[i].what);
+        free(self->holds[i].what);
+    }
+    self->hold_count = 0;
+}
+
+void *mesh_scratch(struct mesh *self, size_t bytes) { return arena_take(self->out->arena, bytes); }
+
+struct mesh_effect *mesh_effect(struct mesh *self, enum mesh_effect_kind kind)
+{
+    struct mesh_out *out = self->out;
+    out->effects = mem_grow(out->effects, &out->capacity, out->count + 1, sizeof *out->effects);
+    struct mesh_effect *effect = &out->effects[out->count++];
+    *effect = (struct mesh_effect){.kind = kind};
+    return effect;
+}
+
+void mesh_out_fini(struct mesh_out *self)
+{
+    free(self->effects);
+    if (self->arena)
+        arena_free(self->arena);
+    *self = (struct mesh_out){0};
+}
+
+/* ---- notes ----------------------------------------------------------------------------------- */
+
+void mesh_note(struct mesh *self, const struct note *note)
+{
+    self->notes =
+        mem_grow(self->notes, &self->note_capacity, self->note_count + 1, sizeof *self->notes);
+    self->notes[self->note_count++] = *note;
+}
+
+void mesh_note_own(struct mesh *self, struct own_event event)
+{
+    event.now_ms = self->now_ms;
+    event.wall_ms = self->wall_ms;
+    mesh_note(self, &(struct note){.kind = NOTE_OWN, .own = event});
+}
+
+void mesh_note_agent(struct mesh *self, struct agent_event event)
+{
+    event.now_ms = self->now_ms;
+    mesh_note(self, &(struct note){.kind = NOTE_AGENT, .agent = event});
+}
+
+void mesh_note_queue(struct mesh *self, struct queue_event event)
+{
+    event.now_ms = self->now_ms;
+    mesh_note(self, &(struct note){.kind = NOTE_QUEUE, .queue = event});
+}
+
+void mesh_note_swim(struct mesh *self, struct swim_event event)
+{
+    event.now_ms = self->now_ms;
+    mesh_note(self, &(struct note){.kind = NOTE_SWIM, .swim = event});
+}
+
+void mesh_note_sync(struct mesh *self, struct sync_event event)
+{
+    event.now_ms = self->now_ms;
+    mesh_note(self, &(struct note){.kind = NOTE_SYNC, .sync = event});
+}
+
+static void take_notes(struct mesh *self)
+{
+    while (self->note_next < self->note_count) {
+        struct note note = self->notes[self->note_next++];
+        switch (note.kind) {
+        case NOTE_SWIM:
+            mesh_swim(self, &note.swim);
+            break;
+        case NOTE_OWN:
+            mesh_own(self, &note.own);
+            break;
+        case NOTE_QUEUE:
+            mesh_queue(self, &note.queue);
+            break;
+        case NOTE_AGENT:
+            mesh_agent(self, &note.agent);
+            break;
+        case NOTE_SYNC:
+            mesh_sync(self, &note.sync);
+            break;
+        }
+    }
+    self->note_next = self->note_count = 0;
+}
+
+void mesh_send(struct mesh *self, uint64_t peer, const struct wire_msg *msg)
+{
+    struct swim_view view;
+    assert(peer != self->self);
+    if (!swim_member(self->swim, peer, &view))
+        return;
+    owned_buf bytes = BUF_INIT;
+    wire_encode(msg, &bytes);
+    char *copy = mesh_scratch(self, bytes.len);
+    memcpy(copy, bytes.data, bytes.len);
+    struct mesh_effect *effect = mesh_effect(self, MESH_SEND_FRAME);
+    effect->peer = peer;
+    effect->addr = view.member.addr;
+    effect->bytes = copy;
+    effect->len = bytes.len;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct mesh *mesh_new(const struct mesh_config *config)
+{
+    struct mesh *self = mem_new(sizeof *self);
+    self->config = *config;
+    self->self = id_node_short(&config->self.node);
+    self->now_ms = config->now_ms;
+    self->appends_end = &self->appends;
+    self->swim = swim_new(&(struct swim_config){.self = config->self,
+                                                .timing = config->timing,
+                                                .boot = config->boot,
+                                                .seed = config->seed,
+                                                .now_ms = config->now_ms,
+                                                .faults = config->faults});
+    self->own = own_new(&(struct own_config){.node = config->self.node,
+                                             .gen = config->self.gen,
+                                             .docs = config->docs,
+                                             .seed = config->seed + 1,
+                                             .now_ms = config->now_ms,
+                                             .allow_single = config->allow_single,
+                                             .had_peers = config->had_peers,
+                                             .mutation = config->mutation});
+    self->queue = queue_new(&(struct queue_config){.self = self->self, .seed = config->seed + 2});
+    self->agent = agent_new(&(struct agent_config){
+        .self = self->self, .seed = config->seed + 3, .chores = config->chores});
+    self->sync = sync_new(&(struct sync_config){.self = self->self,
+                                                .docs = config->docs,
+                                                .seed = config->seed + 4,
+                                                .now_ms = config->now_ms});
+    mesh_note_agent(self, (struct agent_event){.kind = AGENT_SLOTS, .slots = config->slots});
+    mesh_tell_loads(self);
+    return self;
+}
+
+static void free_appends(struct mesh *self)
+{
+    while (self->appends) {
+        struct append *next = self->appends->next;
+        delta_fini(&self->appends->delta);
+        free(self->appends);
+        self->appends = next;
+    }
+}
+
+static void free_lists(struct mesh *self)
+{
+    for (struct fetch *at = self->fetches, *next; at; at = next) {
+        next = at->next;
+        free(at);
+    }
+    for (struct led *at = self->leds, *next; at; at = next) {
+        next = at->next;
+        free(at);
+    }
+    for (struct deferred *at = self->deferreds, *next; at; at = next) {
+        next = at->next;
+        free(at->bytes);
+        free(at);
+    }
+    for (struct progress *at = self->progress, *next; at; at = next) {
+        next = at->next;
+        free(at);
+    }
+}
+
+void mesh_free(struct mesh *self)
+{
+    if (!self)
+        return;
+    release_holds(self);
+    free(self->holds);
+    free(self->notes);
+    free_appends(self);
+    free_lists(self);
+    sync_free(self->sync);
+    agent_free(self->agent);
+    queue_free(self->queue);
+    own_free(self->own);
+    swim_free(self->swim);
+    free(self);
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static void tick(struct mesh *self)
+{
+    if (swim_deadline(self->swim) <= self->now_ms)
+        mesh_note_swim(self, (struct swim_event){.kind = SWIM_TICK});
+    if (own_deadline(self->own) <= self->now_ms)
+        mesh_note_own(self, (struct own_event){.kind = OWN_TICK});
+    if (queue_deadline(self->queue) <= self->now_ms)
+        mesh_note_queue(self, (struct queue_event){.kind = QUEUE_TICK});
+    if (agent_deadline(self->agent) <= self->now_ms)
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_TICK});
+    if (sync_deadline(self->sync) <= self->now_ms)
+        mesh_note_sync(self, (struct sync_event){.kind = SYNC_TICK});
+    if (self->leds && self->loads_told_ms + MESH_LOAD_MS <= self->now_ms)
+        mesh_tell_loads(self);
+}
+
+static void drain(struct mesh *self)
+{
+    if (self->is_draining)
+        return;
+    self->is_draining = true;
+    struct wire_member *member = mesh_scratch(self, sizeof *member);
+    struct swim_view view;
+    swim_member(self->swim, self->self, &view);
+    *member = self->config.self;
+    member->flags = view.member.flags | WIRE_FLAG_DRAINING;
+    mesh_note_swim(self, (struct swim_event){.kind = SWIM_SELF, .member = member});
+    mesh_note_agent(self, (struct agent_event){.kind = AGENT_DRAIN});
+    mesh_note_own(self, (struct own_event){.kind = OWN_LEAVE});
+}
+
+static void take(struct mesh *self, const struct mesh_event *event)
+{
+    struct wire_bytes bytes = {.data = event->bytes, .len = event->len};
+    switch (event->kind) {
+    case MESH_TICK:
+        break;
+    case MESH_DATAGRAM:
+        mesh_note_swim(self, (struct swim_event){.kind = SWIM_PACKET,
+                                                 .node = event->peer,
+                                                 .boot = event->boot,
+                                                 .addr = event->addr,
+                                                 .bytes = bytes});
+        break;
+    case MESH_SEND_FAILED:
+        mesh_note_swim(self, (struct swim_event){.kind = SWIM_SEND_FAILED, .addr = event->addr});
+        break;
+    case MESH_UNREACHABLE:
+        mesh_note_swim(self, (struct swim_event){.kind = SWIM_UNREACHABLE, .addr = event->addr});
+        break;
+    case MESH_FRAME:
+        mesh_frame(self, event->peer, event->bytes, event->len);
+        break;
+    case MESH_LINK_UP:
+        break;
+    case MESH_LINK_DOWN:
+        mesh_link_down(self, event);
+        break;
+    case MESH_PROBED:
+        mesh_note_swim(self,
+                       (struct swim_event){.kind = event->is_ok ? SWIM_CONNECTED : SWIM_REFUSED,
+                                           .seq = (uint32_t)event->token});
+        break;
+    case MESH_JOIN:
+        mesh_note_swim(self, (struct swim_event){.kind = SWIM_JOIN_ADDRESS, .addr = event->addr});
+        break;
+    case MESH_APPENDED:
+        mesh_appended(self, event);
+        break;
+    case MESH_FETCHED:
+        mesh_fetched(self, event);
+        break;
+    case MESH_GEN_PERSISTED:
+        mesh_note_swim(self, (struct swim_event){.kind = SWIM_GEN_PERSISTED, .gen = event->token});
+        break;
+    case MESH_SUBMIT:
+        mesh_note_own(
+            self, (struct own_event){.kind = OWN_SUBMIT, .id = event->eval, .delta = event->delta});
+        break;
+    case MESH_CANCEL:
+        mesh_note_own(
+            self, (struct own_event){.kind = OWN_CANCEL, .id = event->eval, .token = event->token});
+        break;
+    case MESH_ASK:
+        mesh_note_own(
+            self, (struct own_event){.kind = OWN_ASK, .id = event->eval, .token = event->token});
+        break;
+    case MESH_WANTS_SLOT:
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_WANTS_SLOT, .work = event->work});
+        break;
+    case MESH_FREED:
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_FREED, .work = event->work});
+        break;
+    case MESH_ENDED:
+        mesh_ended(self, event);
+        break;
+    case MESH_PROGRESS:
+        mesh_progress(self, event);
+        break;
+    case MESH_UNREADY:
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_READY,
+                                                   .eval = event->eval,
+                                                   .p = event->work.p,
+                                                   .is_ready = false});
+        break;
+    case MESH_SLOTS:
+        self->config.slots = event->slots;
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_SLOTS, .slots = event->slots});
+        break;
+    case MESH_DRAIN:
+        drain(self);
+        break;
+    case MESH_LEAVE:
+        mesh_note_swim(self, (struct swim_event){.kind = SWIM_LEAVE});
+        break;
+    }
+}
+
+static void tell_store_digest(struct mesh *self)
+{
+    uint32_t shash = (uint32_t)docs_root(self->config.docs);
+    if (shash == self->shash)
+        return;
+    self->shash = shash;
+    mesh_note_swim(self, (struct swim_event){.kind = SWIM_SHASH, .shash = shash});
+}
+
+static void tell_drained(struct mesh *self)
+{
+    if (!self->is_draining || self->is_drained || !self->is_agent_drained || !self->is_handed_over)
+        return;
+    self->is_drained = true;
+    mesh_effect(self, MESH_DRAINED);
+}
+
+void mesh_step(struct mesh *self, const struct mesh_event *event, struct mesh_out *out)
+{
+    release_holds(self);
+    if (out->arena)
+        arena_free(out->arena);
+    out->arena = arena_new(EFFECT_ARENA_BYTES);
+    out->count = 0;
+    self->out = out;
+    self->now_ms = event->now_ms > self->now_ms ? event->now_ms : self->now_ms;
+    self->wall_ms = event->wall_ms;
+    take(self, event);
+    take_notes(self);
+    tick(self);
+    tell_store_digest(self);
+    take_notes(self);
+    mesh_tell_own_load(self);
+    take_notes(self);
+    tell_drained(self);
+    self->out = NULL;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+uint64_t mesh_deadline(const struct mesh *self)
+{
+    uint64_t at = swim_deadline(self->swim);
+    at = earlier(at, own_deadline(self->own));
+    at = earlier(at, queue_deadline(self->queue));
+    at = earlier(at, agent_deadline(self->agent));
+    at = earlier(at, sync_deadline(self->sync));
+    if (self->leds)
+        at = earlier(at, self->loads_told_ms + MESH_LOAD_MS);
+    return self->note_count ? self->now_ms : at;
+}
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+const struct swim *mesh_members(const struct mesh *self) { return self->swim; }
+
+static struct doc_tally tally_of(const struct mesh *self, const struct work *work)
+{
+    for (const struct progress *at = self->progress; at; at = at->next)
+        if (work_is_same(&at->work, work))
+            return at->tally;
+    return (struct doc_tally){0};
+}
+
+/* What this node runs for others is known here, too. */
+static size_t add_local(const struct mesh *self, uint64_t eval, struct mesh_running *list,
+                        size_t count, size_t room)
+{
+    owned_mem struct work_item *items = mem_new_array(room + 1, sizeof *items);
+    size_t local = agent_items(self->agent, eval, self->now_ms, items, room);
+    for (size_t i = 0; i < local && i < room; i++)
+        if (items[i].phase == WORK_RUNNING && items[i].work.m != WORK_CHORE)
+            list[count++] = (struct mesh_running){.work = items[i].work,
+                                                  .peer = self->self,
+                                                  .since_ms = self->now_ms - items[i].elapsed_ms,
+                                                  .tally = tally_of(self, &items[i].work)};
+    return count;
+}
+
+size_t mesh_running(const struct mesh *self, uint64_t eval, struct mesh_running **out_owned)
+{
+    size_t room = queue_attempts(self->queue, eval, NULL, 0);
+    size_t count = 0;
+    if (mesh_led(self, eval)) {
+        owned_mem struct queue_attempt *attempts = mem_new_array(room + 1, sizeof *attempts);
+        *out_owned = mem_new_array(room + 1, sizeof **out_owned);
+        queue_attempts(self->queue, eval, attempts, room);
+        for (size_t i = 0; i < room; i++)
+            if (attempts[i].work.m != WORK_CHORE)
+                (*out_owned)[count++] =
+                    (struct mesh_running){.work = attempts[i].work,
+                                          .peer = attempts[i].peer,
+                                          .since_ms = attempts[i].since_ms,
+                                          .tally = tally_of(self, &attempts[i].work)};
+        return count;
+    }
+    *out_owned = mem_new_array(AGENT_SLOTS_MAX + 1, sizeof **out_owned);
+    return add_local(self, eval, *out_owned, count, AGENT_SLOTS_MAX);
+}
+
+struct mesh_load mesh_load(const struct mesh *self)
+{
+    struct agent_load agent = agent_load(self->agent, self->now_ms);
+    struct queue_left left = queue_left(self->queue, 0);
+    struct mesh_load load = {.slots = agent.slots,
+                             .running = agent.busy,
+                             .waiting = left.modules + agent.waiting,
+                             .waiting_ms = left.waiting_ms,
+                             .preparing = agent.chores};
+    for (const struct led *led = self->leds; led; led = led->next)
+        load.owned++;
+    return load;
+}
+
+struct mesh_counters mesh_counters(const struct mesh *self) { return self->counters; }

@@ -1,0 +1,226 @@
+/* mesh_inner: what the files of the mesh share.
+ *
+ * A machine's effects often are another machine's event. They are not given to it at once, from
+ * within the first one's list, but noted, and taken in turn: so that no machine is stepped while a
+ * step of it is being acted upon. What the notes borrow lives in lists that are kept to the end of
+ * the mesh's step. */
+#ifndef NODE_MESH_MESH_INNER_H
+#define NODE_MESH_MESH_INNER_H
+
+#include "loadbalance/agent.h"
+#include "loadbalance/queue.h"
+#include "node/mesh/mesh.h"
+#include "node/store/arena.h"
+#include "node/sync/sync.h"
+
+/* How often the queue is told of everybody's load while there is something to give out. */
+#define MESH_LOAD_MS 1000
+
+/* Frames that wait for their document; more are dropped, and sent again by who wants something. */
+#define MESH_DEFERRED_MAX 256
+
+/* Tokens that the mesh made itself, for questions and fetches of its own. */
+#define MESH_OWN_TOKEN (UINT64_C(1) << 63)
+
+enum note_kind { NOTE_SWIM, NOTE_OWN, NOTE_QUEUE, NOTE_AGENT, NOTE_SYNC };
+
+struct note {
+    enum note_kind kind;
+    union {
+        struct swim_event swim;
+        struct own_event own;
+        struct queue_event queue;
+        struct agent_event agent;
+        struct sync_event sync;
+    };
+};
+
+enum append_for {
+    APPEND_FOR_OWN,
+    APPEND_FOR_SYNC,
+    APPEND_FOR_RESULT,  /* a peer's: to be confirmed */
+    APPEND_FOR_END,     /* of an attempt here: to be told to its owner */
+    APPEND_FOR_GIVE_UP, /* nobody's */
+};
+
+struct append {
+    uint64_t token;
+    enum append_for who;
+    uint64_t inner; /* the asker's token */
+    uint64_t peer;
+    struct delta delta; /* owned */
+    struct work work;
+    enum work_end end;
+    enum work_blame blame;
+    uint32_t took_ms;
+    struct append *next;
+};
+
+/* A chore whose bundles are on their way, or blobs that own wants (work.eval 0). */
+struct fetch {
+    uint64_t token;
+    uint64_t inner;
+    struct work work;
+    bool is_unwanted;
+    struct fetch *next;
+};
+
+/* An evaluation that this node leads. */
+struct led {
+    uint64_t eval;
+    struct work_ballot ballot;
+    uint32_t news; /* counted, see wire_work.seq */
+    struct led *next;
+};
+
+/* A frame that waits until this node has read the document it is about. */
+struct deferred {
+    uint64_t token;
+    uint64_t peer;
+    void *bytes;
+    size_t len;
+    struct deferred *next;
+};
+
+/* How far a module has got, as its executor said last. */
+struct progress {
+    struct work work;
+    struct doc_tally tally;
+    uint64_t told_ms; /* to its owner */
+    struct progress *next;
+};
+
+struct hold {
+    void (*fini)(void *what);
+    void *what;
+};
+
+struct mesh {
+    struct mesh_config config;
+    uint64_t self;
+    struct swim *swim;
+    struct own *own;
+    struct queue *queue;
+    struct agent *agent;
+    struct sync *sync;
+    uint64_t now_ms;
+    uint64_t wall_ms;
+    uint64_t last_token;
+    struct append *appends; /* in the order of their tokens */
+    struct append **appends_end;
+    struct fetch *fetches;
+    struct led *leds;
+    struct deferred *deferreds;
+    size_t deferred_count;
+    struct progress *progress;
+    uint64_t loads_told_ms;
+    struct wire_load load;
+    uint32_t shash;
+    bool is_draining;
+    bool is_agent_drained;
+    bool is_handed_over;
+    bool is_drained;
+    struct mesh_counters counters;
+
+    /* Of the step that goes on. */
+    struct mesh_out *out;
+    struct note *notes;
+    size_t note_next;
+    size_t note_count;
+    size_t note_capacity;
+    struct hold *holds;
+    size_t hold_count;
+    size_t hold_capacity;
+};
+
+/* ---- mesh.c ---------------------------------------------------------------------------------- */
+
+/* Keeps something until the next step. */
+void mesh_hold(struct mesh *self, void *what, void (*fini)(void *what));
+
+/* Returns memory until the next step. */
+void *mesh_scratch(struct mesh *self, size_t bytes);
+
+/* Adds an effect, zero but for its kind. Valid until the next one is added. */
+struct mesh_effect *mesh_effect(struct mesh *self, enum mesh_effect_kind kind);
+
+void mesh_note(struct mesh *self, const struct note *note);
+void mesh_note_own(struct mesh *self, struct own_event event);
+void mesh_note_agent(struct mesh *self, struct agent_event event);
+void mesh_note_queue(struct mesh *self, struct queue_event event);
+void mesh_note_swim(struct mesh *self, struct swim_event event);
+void mesh_note_sync(struct mesh *self, struct sync_event event);
+
+/* Sends a message over the link with `peer`, never this node. */
+void mesh_send(struct mesh *self, uint64_t peer, const struct wire_msg *msg);
+
+static inline struct work_ballot mesh_ballot(struct doc_ballot from)
+{
+    return (struct work_ballot){.epoch = from.epoch, .owner = from.owner};
+}
+
+static inline struct work_ballot mesh_ballot_of_wire(struct wire_fence from)
+{
+    return (struct work_ballot){.epoch = from.epoch, .owner = from.owner};
+}
+
+static inline struct wire_fence mesh_fence(struct work_ballot from)
+{
+    return (struct wire_fence){.epoch = from.epoch, .owner = from.owner};
+}
+
+static inline struct doc_ballot mesh_doc_ballot(struct work_ballot from)
+{
+    return (struct doc_ballot){.epoch = from.epoch, .owner = from.owner};
+}
+
+static inline const struct doc *mesh_doc(const struct mesh *self, uint64_t eval)
+{
+    return self->config.docs->find(self->config.docs->arg, eval);
+}
+
+/* ---- members.c: swim's effects, and what the others hear of members -------------------------- */
+
+void mesh_swim(struct mesh *self, const struct swim_event *event);
+void mesh_link_down(struct mesh *self, const struct mesh_event *event);
+void mesh_tell_loads(struct mesh *self);
+void mesh_tell_own_load(struct mesh *self);
+
+/* ---- documents.c: own's and sync's effects, and what follows from a change of a document ----- */
+
+void mesh_own(struct mesh *self, const struct own_event *event);
+void mesh_sync(struct mesh *self, const struct sync_event *event);
+
+/* Asks for an append and remembers what for. Copies the delta. Returns what to fill in. */
+struct append *mesh_append(struct mesh *self, enum append_for who, const struct delta *delta);
+void mesh_appended(struct mesh *self, const struct mesh_event *event);
+void mesh_fetched(struct mesh *self, const struct mesh_event *event);
+struct fetch *mesh_fetch(struct mesh *self, const struct hash *blobs, size_t count,
+                         const uint64_t *sources, size_t source_count);
+
+/* ---- work.c: the queue's and the agent's effects, the runner's events ------------------------ */
+
+void mesh_queue(struct mesh *self, const struct queue_event *event);
+void mesh_agent(struct mesh *self, const struct agent_event *event);
+void mesh_ended(struct mesh *self, const struct mesh_event *event);
+void mesh_progress(struct mesh *self, const struct mesh_event *event);
+void mesh_chore_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok);
+
+/* The owner's side of documents: what becomes known is fed to the queue. */
+void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot);
+void mesh_unlead(struct mesh *self, uint64_t eval);
+struct led *mesh_led(const struct mesh *self, uint64_t eval);
+void mesh_feed_changes(struct mesh *self, const struct delta *delta, unsigned changed);
+
+/* ---- frames.c: messages about work, to the machine that they are for --------------------------
+ */
+
+void mesh_frame(struct mesh *self, uint64_t peer, const void *bytes, size_t len);
+
+/* A question of ours was answered: what waited for it goes on. */
+void mesh_undefer(struct mesh *self, uint64_t token);
+
+/* Ends an attempt of ours at `peer`, and confirms it. */
+void mesh_confirm(struct mesh *self, const struct append *append);
+
+#endif

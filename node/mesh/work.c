@@ -1,0 +1,649 @@
+/* work: the owner's queue and this node's agent, and the runner's events. */
+#include "node/mesh/mesh_inner.h"
+
+#include "node/store/doc_json.h"
+#include "proto/base/mem.h"
+
+#include <string.h>
+
+#define WEIGHT_OF_PRIORITY_0 101
+#define TIMEOUT_MS           300000
+#define PROGRESS_MS          500 /* between two words to the owner about one module */
+
+/* ---- progress -------------------------------------------------------------------------------- */
+
+static struct progress *find_progress(const struct mesh *self, const struct work *work)
+{
+    for (struct progress *at = self->progress; at; at = at->next)
+        if (work_is_same(&at->work, work))
+            return at;
+    return NULL;
+}
+
+/* m: WORK_CHORE for all of the evaluation. */
+static void forget_progress(struct mesh *self, uint64_t eval, uint32_t p, uint32_t m)
+{
+    for (struct progress **at = &self->progress; *at;) {
+        struct progress *progress = *at;
+        const struct work *work = &progress->work;
+        if (work->eval == eval && (m == WORK_CHORE || (work->p == p && work->m == m))) {
+            *at = progress->next;
+            free(progress);
+        } else {
+            at = &progress->next;
+        }
+    }
+}
+
+void mesh_progress(struct mesh *self, const struct mesh_event *event)
+{
+    const struct work *work = &event->work;
+    struct progress *progress = find_progress(self, work);
+    if (!progress) {
+        progress = mem_new(sizeof *progress);
+        progress->work = *work;
+        progress->next = self->progress;
+        self->progress = progress;
+    }
+    progress->tally = event->tally;
+    mesh_effect(self, MESH_RUNNING)->eval = work->eval;
+    if (!event->peer && work->ballot.owner != self->self &&
+        progress->told_ms + PROGRESS_MS <= self->now_ms) {
+        progress->told_ms = self->now_ms;
+        struct wire_msg msg = {.kind = WIRE_PROGRESS,
+                               .progress = {.eid = work->eval,
+                                            .fence = mesh_fence(work->ballot),
+                                            .p = work->p,
+                                            .m = work->m,
+                                            .n = (uint16_t)work->n,
+                                            .passed = event->tally.passed,
+                                            .failed = event->tally.failed,
+                                            .errors = event->tally.errors,
+                                            .skipped = event->tally.skipped}};
+        mesh_send(self, work->ballot.owner, &msg);
+    }
+}
+
+/* ---- what the queue is fed --------------------------------------------------------------------
+ */
+
+struct led *mesh_led(const struct mesh *self, uint64_t eval)
+{
+    for (struct led *led = self->leds; led; led = led->next)
+        if (led->eval == eval)
+            return led;
+    return NULL;
+}
+
+static void feed_modules(struct mesh *self, const struct doc *doc, const struct doc_plan *plan)
+{
+    struct queue_module *modules = mesh_scratch(self, (plan->module_count + 1) * sizeof *modules);
+    size_t count = 0;
+    for (uint32_t m = 0; m < plan->module_count; m++) {
+        if (doc_result(doc, plan->p, m))
+            continue;
+        struct queue_module *module = &modules[count++];
+        module->m = m;
+        module->estimate_ms =
+            self->config.estimate(self->config.estimate_arg, doc, plan->p, m, &module->is_measured);
+    }
+    mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ADD_MODULES,
+                                               .eval = doc->id,
+                                               .p = plan->p,
+                                               .modules = modules,
+                                               .module_count = count});
+}
+
+static void feed_project(struct mesh *self, const struct doc *doc, uint32_t p)
+{
+    const struct doc_plan *plan = doc_plan(doc, p);
+    if (doc_project_is_complete(doc, p)) {
+        mesh_note_queue(self,
+                        (struct queue_event){.kind = QUEUE_PROJECT_OVER, .eval = doc->id, .p = p});
+        return;
+    }
+    mesh_note_queue(
+        self, (struct queue_event){
+                  .kind = QUEUE_ADD_PROJECT, .eval = doc->id, .p = p, .has_plan = plan != NULL});
+    if (plan)
+        feed_modules(self, doc, plan);
+}
+
+void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot)
+{
+    const struct doc *doc = mesh_doc(self, eval);
+    if (!doc || !doc->req || doc->cancel)
+        return;
+    struct led *led = mesh_led(self, eval);
+    if (!led) {
+        led = mem_new(sizeof *led);
+        led->eval = eval;
+        led->next = self->leds;
+        self->leds = led;
+    }
+    led->ballot = ballot;
+    led->news = 0;
+    uint32_t timeout_s = doc->req->options.timeout_s;
+    mesh_tell_loads(self);
+    mesh_note_queue(self,
+                    (struct queue_event){
+                        .kind = QUEUE_ADD_EVAL,
+                        .eval = eval,
+                        .ballot = ballot,
+                        .weight = (uint32_t)(WEIGHT_OF_PRIORITY_0 + doc->req->options.priority),
+                        .timeout_ms = timeout_s ? timeout_s * 1000 : TIMEOUT_MS,
+                        .is_adopted = ballot.epoch > 1});
+    for (uint32_t p = 0; p < doc->req->project_count; p++)
+        feed_project(self, doc, p);
+}
+
+void mesh_unlead(struct mesh *self, uint64_t eval)
+{
+    struct led **at = &self->leds;
+    while (*at && (*at)->eval != eval)
+        at = &(*at)->next;
+    struct led *led = *at;
+    if (!led)
+        return;
+    *at = led->next;
+    free(led);
+    forget_progress(self, eval, 0, WORK_CHORE);
+    mesh_note_queue(self, (struct queue_event){.kind = QUEUE_DROP, .eval = eval});
+}
+
+void mesh_feed_changes(struct mesh *self, const struct delta *delta, unsigned changed)
+{
+    const struct doc *doc = mesh_doc(self, delta->id);
+    if (!mesh_led(self, delta->id) || !doc)
+        return;
+    if (changed & DOC_CHANGED_PLAN)
+        for (size_t i = 0; i < delta->plan_count; i++)
+            feed_project(self, doc, delta->plans[i].p);
+    if (!(changed & DOC_CHANGED_RES))
+        return;
+    for (size_t i = 0; i < delta->res_count; i++) {
+        const struct doc_rec *rec = &delta->res[i];
+        if (!doc_result(doc, rec->p, rec->m)) /* of another plan */
+            continue;
+        forget_progress(self, doc->id, rec->p, rec->m);
+        mesh_note_queue(self,
+                        (struct queue_event){
+                            .kind = QUEUE_MODULE_OVER, .eval = doc->id, .p = rec->p, .m = rec->m});
+    }
+    mesh_effect(self, MESH_RUNNING)->eval = doc->id;
+}
+
+/* ---- giving up ------------------------------------------------------------------------------- */
+
+static enum doc_blame doc_blame_of(enum work_blame blame)
+{
+    static const enum doc_blame blames[] = {[WORK_BLAME_NONE] = DOC_BLAME_CLUSTER,
+                                            [WORK_BLAME_TESTS] = DOC_BLAME_TESTS,
+                                            [WORK_BLAME_PROJECT] = DOC_BLAME_PROJECT,
+                                            [WORK_BLAME_CLUSTER] = DOC_BLAME_CLUSTER};
+    return blames[blame];
+}
+
+static const char *why_given_up(enum work_blame blame)
+{
+    return blame == WORK_BLAME_TESTS
+               ? "given up: each time that it ran, it took down the process or the machine under it"
+               : "given up: no node could run it to its end (see their logs)";
+}
+
+static void give_up_chore(struct mesh *self, const struct work *work, enum work_blame blame)
+{
+    struct doc_plan plan = {.p = work->p,
+                            .ballot = mesh_doc_ballot(work->ballot),
+                            .setup = {.outcome = DOC_LOST,
+                                      .blame = doc_blame_of(blame),
+                                      .message = "no node could get this project ready",
+                                      .addr = self->config.self.address}};
+    mesh_append(self, APPEND_FOR_GIVE_UP,
+                &(struct delta){.id = work->eval, .plans = &plan, .plan_count = 1});
+}
+
+static void give_up_module(struct mesh *self, const struct doc *doc, const struct work *work,
+                           enum work_blame blame)
+{
+    const struct doc_plan *plan = doc_plan(doc, work->p);
+    if (!plan || work->m >= plan->module_count)
+        return;
+    struct doc_rec rec = {.p = work->p,
+                          .plan = plan->hash,
+                          .m = work->m,
+                          .ballot = mesh_doc_ballot(work->ballot),
+                          .n = work->n ? work->n : 1,
+                          .node = self->self,
+                          .addr = self->config.self.address,
+                          .outcome = DOC_LOST,
+                          .blame = doc_blame_of(blame),
+                          .message = why_given_up(blame),
+                          .start_ms = self->wall_ms,
+                          .exit_code = -1};
+    mesh_append(self, APPEND_FOR_GIVE_UP,
+                &(struct delta){.id = work->eval, .res = &rec, .res_count = 1});
+}
+
+static void give_up(struct mesh *self, const struct work *work, enum work_blame blame)
+{
+    const struct doc *doc = mesh_doc(self, work->eval);
+    if (!doc)
+        return;
+    if (work->m == WORK_CHORE && !doc_plan(doc, work->p))
+        give_up_chore(self, work, blame);
+    else if (work->m != WORK_CHORE)
+        give_up_module(self, doc, work, blame);
+}
+
+/* ---- the queue's effects --------------------------------------------------------------------- */
+
+static void offer(struct mesh *self, const struct queue_effect *from)
+{
+    if (from->peer == self->self) {
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_OFFER,
+                                                   .peer = self->self,
+                                                   .eval = from->eval,
+                                                   .ballot = from->ballot,
+                                                   .queued = from->queued,
+                                                   .weight = from->weight});
+        return;
+    }
+    struct wire_msg msg = {.kind = WIRE_OFFER,
+                           .offer = {.eid = from->eval,
+                                     .fence = mesh_fence(from->ballot),
+                                     .queued = from->queued,
+                                     .weight = (uint16_t)from->weight}};
+    mesh_send(self, from->peer, &msg);
+}
+
+static size_t list_sources(const struct mesh *self, const struct doc *doc, uint64_t *out)
+{
+    size_t count = 0;
+    out[count++] = self->self;
+    for (size_t i = 0; doc->fence && i < doc->fence->rep_count && count < WIRE_SOURCES_MAX; i++) {
+        uint64_t node = id_node_short(&doc->fence->reps[i]);
+        if (node != self->self)
+            out[count++] = node;
+    }
+    return count;
+}
+
+static void assign(struct mesh *self, const struct queue_effect *from,
+                   const struct work_item *items)
+{
+    mesh_effect(self, MESH_RUNNING)->eval = from->eval;
+    if (from->peer == self->self) {
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_ASSIGN,
+                                                   .peer = self->self,
+                                                   .eval = from->eval,
+                                                   .ballot = from->ballot,
+                                                   .items = items,
+                                                   .item_count = from->count});
+        return;
+    }
+    const struct doc *doc = mesh_doc(self, from->eval);
+    if (!doc)
+        return;
+    size_t count = from->count < WIRE_WORK_MAX ? from->count : WIRE_WORK_MAX;
+    owned_mem struct wire_job_ref *jobs = mem_new_array(count, sizeof *jobs);
+    uint64_t sources[WIRE_SOURCES_MAX];
+    for (size_t i = 0; i < count; i++) {
+        const struct doc_plan *plan = doc_plan(doc, items[i].work.p);
+        jobs[i] = (struct wire_job_ref){.plan = plan ? plan->hash : 0,
+                                        .p = items[i].work.p,
+                                        .m = items[i].work.m,
+                                        .est_ms = items[i].estimate_ms,
+                                        .n = (uint16_t)items[i].work.n};
+    }
+    struct wire_msg msg = {.kind = WIRE_ASSIGN,
+                           .assign = {.eid = from->eval,
+                                      .fence = mesh_fence(from->ballot),
+                                      .work = jobs,
+                                      .work_count = count,
+                                      .sources = sources,
+                                      .source_count = list_sources(self, doc, sources)}};
+    mesh_send(self, from->peer, &msg);
+}
+
+static void nowork(struct mesh *self, const struct queue_effect *from)
+{
+    if (from->peer == self->self) {
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_NOWORK,
+                                                   .peer = self->self,
+                                                   .eval = from->eval,
+                                                   .ballot = from->ballot,
+                                                   .queued = from->queued});
+        return;
+    }
+    struct wire_msg msg = {
+        .kind = WIRE_NOWORK,
+        .nowork = {.eid = from->eval, .fence = mesh_fence(from->ballot), .queued = from->queued}};
+    mesh_send(self, from->peer, &msg);
+}
+
+static void stop(struct mesh *self, const struct queue_effect *from, const struct work_item *items)
+{
+    if (from->peer == self->self) {
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_CANCEL,
+                                                   .peer = self->self,
+                                                   .eval = from->eval,
+                                                   .ballot = from->ballot,
+                                                   .items = items,
+                                                   .item_count = from->count});
+        return;
+    }
+    size_t count = from->count < WIRE_WORK_MAX ? from->count : WIRE_WORK_MAX;
+    owned_mem struct wire_ref *refs = mem_new_array(count + 1, sizeof *refs);
+    for (size_t i = 0; i < count; i++)
+        refs[i] = (struct wire_ref){
+            .p = items[i].work.p, .m = items[i].work.m, .n = (uint16_t)items[i].work.n};
+    struct wire_msg msg = {.kind = WIRE_CANCEL,
+                           .cancel = {.eid = from->eval,
+                                      .fence = mesh_fence(from->ballot),
+                                      .all = from->count == 0,
+                                      .work = refs,
+                                      .work_count = count}};
+    mesh_send(self, from->peer, &msg);
+}
+
+static void tell_work(struct mesh *self, const struct queue_effect *from)
+{
+    struct led *led = mesh_led(self, from->eval);
+    if (!led)
+        return;
+    struct wire_msg *msg = mesh_scratch(self, sizeof *msg);
+    msg->kind = WIRE_WORK;
+    msg->work = (struct wire_work){.eid = from->eval,
+                                   .fence = mesh_fence(from->ballot),
+                                   .queued = from->queued,
+                                   .seq = ++led->news};
+    mesh_note_swim(self, (struct swim_event){.kind = SWIM_NEWS, .msg = msg});
+}
+
+static void fini_queue_out(void *what) { queue_out_fini(what); }
+
+void mesh_queue(struct mesh *self, const struct queue_event *event)
+{
+    struct queue_out *out = mem_new(sizeof *out);
+    mesh_hold(self, out, fini_queue_out);
+    queue_step(self->queue, event, out);
+    for (size_t i = 0; i < out->count; i++) {
+        const struct queue_effect *effect = &out->effects[i];
+        const struct work_item *items = out->items + effect->first;
+        switch (effect->kind) {
+        case QUEUE_OFFER:
+            offer(self, effect);
+            break;
+        case QUEUE_ASSIGN:
+            assign(self, effect, items);
+            break;
+        case QUEUE_NOWORK:
+            nowork(self, effect);
+            break;
+        case QUEUE_CANCEL:
+            stop(self, effect, items);
+            break;
+        case QUEUE_GIVE_UP:
+            give_up(self, &items->work, effect->blame);
+            break;
+        case QUEUE_RUMOR:
+            tell_work(self, effect);
+            break;
+        }
+    }
+}
+
+/* ---- the agent's effects --------------------------------------------------------------------- */
+
+static void claim(struct mesh *self, const struct agent_effect *from, const uint32_t *ready)
+{
+    if (from->owner == self->self) {
+        mesh_note_queue(self, (struct queue_event){.kind = QUEUE_CLAIM,
+                                                   .peer = self->self,
+                                                   .eval = from->eval,
+                                                   .ballot = from->ballot,
+                                                   .slots = from->slots,
+                                                   .chores = from->chores,
+                                                   .want_ms = from->want_ms,
+                                                   .ready = ready,
+                                                   .ready_count = from->ready_count});
+        return;
+    }
+    struct wire_msg msg = {.kind = WIRE_CLAIM,
+                           .claim = {.eid = from->eval,
+                                     .fence = mesh_fence(from->ballot),
+                                     .slots = (uint8_t)(from->slots < 255 ? from->slots : 255),
+                                     .chores = (uint8_t)(from->chores < 255 ? from->chores : 255),
+                                     .ms = from->want_ms,
+                                     .ready = ready,
+                                     .ready_count = from->ready_count < WIRE_READY_MAX
+                                                        ? from->ready_count
+                                                        : WIRE_READY_MAX}};
+    mesh_send(self, from->owner, &msg);
+}
+
+static void end_chore(struct mesh *self, const struct work *work, enum work_end end)
+{
+    mesh_note_agent(
+        self, (struct agent_event){
+                  .kind = AGENT_PREPARED, .work = *work, .end = end, .blame = WORK_BLAME_CLUSTER});
+}
+
+/* The bundles come first. */
+static void prepare(struct mesh *self, const struct work *work)
+{
+    const struct docs *docs = self->config.docs;
+    const struct doc *doc = mesh_doc(self, work->eval);
+    if (!doc || !doc->req || work->p >= doc->req->project_count) {
+        end_chore(self, work, WORK_UNPREPARED);
+        return;
+    }
+    const struct hash wanted[] = {doc->req->projects[work->p].bundle, doc->req->overlay};
+    struct hash missing[2];
+    size_t count = 0;
+    for (size_t i = 0; i < 2; i++)
+        if (doc_hash_is_set(&wanted[i]) && !docs->has_blob(docs->arg, &wanted[i]))
+            missing[count++] = wanted[i];
+    if (count == 0) {
+        mesh_effect(self, MESH_PREPARE)->work = *work;
+        return;
+    }
+    uint64_t sources[WIRE_SOURCES_MAX + 1] = {work->ballot.owner};
+    size_t source_count = 1 + list_sources(self, doc, sources + 1);
+    mesh_fetch(self, missing, count, sources, source_count)->work = *work;
+}
+
+void mesh_chore_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok)
+{
+    if (fetch->is_unwanted)
+        end_chore(self, &fetch->work, WORK_CANCELLED);
+    else if (!is_ok)
+        end_chore(self, &fetch->work, WORK_UNPREPARED);
+    else
+        mesh_effect(self, MESH_PREPARE)->work = fetch->work;
+}
+
+static void stop_attempt(struct mesh *self, const struct work *work)
+{
+    for (struct fetch *fetch = self->fetches; fetch; fetch = fetch->next)
+        if (work_is_same(&fetch->work, work)) {
+            fetch->is_unwanted = true;
+            return;
+        }
+    mesh_effect(self, MESH_STOP)->work = *work;
+}
+
+static void refuse(struct mesh *self, const struct agent_effect *from,
+                   const struct work_item *items)
+{
+    size_t count = from->count < WIRE_WORK_MAX ? from->count : WIRE_WORK_MAX;
+    if (from->owner == self->self) {
+        for (size_t i = 0; i < count; i++)
+            mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ENDED,
+                                                       .peer = self->self,
+                                                       .work = items[i].work,
+                                                       .end = WORK_REFUSED});
+        return;
+    }
+    owned_mem struct wire_ref *refs = mem_new_array(count + 1, sizeof *refs);
+    for (size_t i = 0; i < count; i++)
+        refs[i] = (struct wire_ref){
+            .p = items[i].work.p, .m = items[i].work.m, .n = (uint16_t)items[i].work.n};
+    struct wire_msg msg = {.kind = WIRE_REFUSE,
+                           .refuse = {.eid = from->eval,
+                                      .fence = mesh_fence(from->ballot),
+                                      .why = (uint8_t)from->refusal,
+                                      .work = refs,
+                                      .work_count = count}};
+    mesh_send(self, from->owner, &msg);
+}
+
+static void beat(struct mesh *self, const struct agent_effect *from, const struct work_item *items)
+{
+    if (from->owner == self->self) {
+        mesh_note_queue(self, (struct queue_event){.kind = QUEUE_BEAT,
+                                                   .peer = self->self,
+                                                   .items = items,
+                                                   .item_count = from->count});
+        return;
+    }
+    size_t count = from->count < WIRE_RUNNING_MAX ? from->count : WIRE_RUNNING_MAX;
+    owned_mem struct wire_running *running = mem_new_array(count + 1, sizeof *running);
+    for (size_t i = 0; i < count; i++)
+        running[i] = (struct wire_running){.eid = items[i].work.eval,
+                                           .fence = mesh_fence(items[i].work.ballot),
+                                           .p = items[i].work.p,
+                                           .m = items[i].work.m,
+                                           .n = (uint16_t)items[i].work.n,
+                                           .elapsed_ms = items[i].elapsed_ms,
+                                           .phase = (uint8_t)items[i].phase};
+    struct agent_load load = agent_load(self->agent, self->now_ms);
+    struct wire_msg msg = {.kind = WIRE_BEAT,
+                           .beat = {.free_slots = (uint8_t)(load.free < 255 ? load.free : 255),
+                                    .eta_ms = load.eta_ms,
+                                    .running = running,
+                                    .running_count = count}};
+    mesh_send(self, from->owner, &msg);
+}
+
+/* What an attempt left, read from the document, where it is durable. */
+static void encode_result(const struct mesh *self, const struct work *work, struct buf *out)
+{
+    const struct doc *doc = mesh_doc(self, work->eval);
+    if (!doc)
+        return;
+    const struct doc_plan *plan = doc_plan(doc, work->p);
+    const struct doc_rec *rec = work->m == WORK_CHORE ? NULL : doc_result(doc, work->p, work->m);
+    if (work->m == WORK_CHORE && plan)
+        delta_encode(&(struct delta){.id = work->eval, .plans = plan, .plan_count = 1}, out);
+    else if (rec)
+        delta_encode(&(struct delta){.id = work->eval, .res = rec, .res_count = 1}, out);
+}
+
+static void tell_result(struct mesh *self, const struct agent_effect *from, const struct work *work)
+{
+    static const uint8_t outcomes[] = {[WORK_DONE] = WIRE_OUTCOME_DONE,
+                                       [WORK_LOST] = WIRE_OUTCOME_LOST,
+                                       [WORK_CANCELLED] = WIRE_OUTCOME_CANCELLED,
+                                       [WORK_UNPREPARED] = WIRE_OUTCOME_UNPREPARED,
+                                       [WORK_REFUSED] = WIRE_OUTCOME_LOST};
+    if (from->owner == self->self) {
+        mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ENDED,
+                                                   .peer = self->self,
+                                                   .work = *work,
+                                                   .end = from->end,
+                                                   .blame = from->blame,
+                                                   .prepare_ms = from->took_ms});
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_ACKED, .work = *work});
+        return;
+    }
+    if (from->is_repeat && self->config.mutation == OWN_NO_RESEND)
+        return;
+    owned_buf delta = BUF_INIT;
+    if (from->end == WORK_DONE || from->end == WORK_UNPREPARED)
+        encode_result(self, work, &delta);
+    struct wire_msg msg = {.kind = WIRE_RESULT,
+                           .result = {.eid = work->eval,
+                                      .fence = mesh_fence(work->ballot),
+                                      .p = work->p,
+                                      .m = work->m,
+                                      .n = (uint16_t)work->n,
+                                      .outcome = outcomes[from->end],
+                                      .blame = (uint8_t)from->blame,
+                                      .took_ms = from->took_ms,
+                                      .delta = {(const uint8_t *)delta.data, delta.len}}};
+    mesh_send(self, from->owner, &msg);
+}
+
+static void act_agent(struct mesh *self, const struct agent_effect *effect,
+                      const struct agent_out *out)
+{
+    const struct work_item *items = out->items + effect->first;
+    struct mesh_effect *to;
+    switch (effect->kind) {
+    case AGENT_CLAIM:
+        claim(self, effect, out->ready + effect->first_ready);
+        break;
+    case AGENT_PREPARE:
+        prepare(self, &items->work);
+        break;
+    case AGENT_GIVE_SLOT:
+    case AGENT_START:
+        to = mesh_effect(self, effect->kind == AGENT_START ? MESH_START : MESH_GIVE_SLOT);
+        to->work = items->work;
+        to->slot = effect->slot;
+        break;
+    case AGENT_STOP:
+        stop_attempt(self, &items->work);
+        break;
+    case AGENT_REFUSE:
+        refuse(self, effect, items);
+        break;
+    case AGENT_BEAT:
+        beat(self, effect, items);
+        break;
+    case AGENT_RESULT:
+        tell_result(self, effect, &items->work);
+        break;
+    case AGENT_DRAINED:
+        self->is_agent_drained = true;
+        break;
+    }
+}
+
+static void fini_agent_out(void *what) { agent_out_fini(what); }
+
+void mesh_agent(struct mesh *self, const struct agent_event *event)
+{
+    struct agent_out *out = mem_new(sizeof *out);
+    mesh_hold(self, out, fini_agent_out);
+    agent_step(self->agent, event, out);
+    for (size_t i = 0; i < out->count; i++)
+        act_agent(self, &out->effects[i], out);
+}
+
+/* ---- the runner's events --------------------------------------------------------------------- */
+
+void mesh_ended(struct mesh *self, const struct mesh_event *event)
+{
+    const struct work *work = &event->work;
+    bool is_chore = work->m == WORK_CHORE;
+    if (!is_chore)
+        forget_progress(self, work->eval, work->p, work->m);
+    if (event->delta) {
+        /* The slot is free at once; the end is told when it is durable. */
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_FREED, .work = *work});
+        struct append *append = mesh_append(self, APPEND_FOR_END, event->delta);
+        append->work = *work;
+        append->end = event->end;
+        append->blame = event->blame;
+        append->took_ms = event->took_ms;
+        return;
+    }
+    mesh_note_agent(self, (struct agent_event){.kind = is_chore ? AGENT_PREPARED : AGENT_ENDED,
+                                               .work = *work,
+                                               .end = event->end,
+                                               .blame = event->blame,
+                                               .took_ms = event->took_ms});
+}
