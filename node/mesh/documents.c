@@ -88,6 +88,7 @@ static void tell_asker(struct mesh *self, const struct append *append,
 static void drop(struct mesh *self, uint64_t eval)
 {
     mesh_note_agent(self, (struct agent_event){.kind = AGENT_DROP, .eval = eval});
+    mesh_forget_failures(self, eval);
     mesh_effect(self, MESH_DROP)->eval = eval;
 }
 

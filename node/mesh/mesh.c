@@ -201,6 +201,7 @@ void mesh_free(struct mesh *self)
     free(self->notes);
     free_appends(self);
     free_lists(self);
+    mesh_forget_failures(self, 0);
     sync_free(self->sync);
     agent_free(self->agent);
     queue_free(self->queue);

@@ -90,7 +90,8 @@ enum mesh_event_kind {
     MESH_WANTS_SLOT, /* work: a chore that can go on when it gets a slot */
     MESH_FREED,      /* work: its slot is free, its end will come */
     MESH_ENDED,      /* work, end, blame, took_ms, delta: the record of a module or the plan of a
-                        chore, to be appended; NULL if there is none to keep */
+                        chore, to be appended; NULL if there is none to keep. With WORK_UNPREPARED
+                        and blame cluster: the plan that tells why, if no node does better */
     MESH_PROGRESS,   /* work, tally */
     MESH_UNREADY,    /* eval, work.p: what a chore had made ready is gone */
 

@@ -90,6 +90,15 @@ struct progress {
     struct progress *next;
 };
 
+/* Why a project could not be got ready on some node, by no fault of its own: what its plan will say
+ * if no node does better. */
+struct failure {
+    uint64_t eval;
+    uint32_t p;
+    struct delta delta; /* owned: one plan */
+    struct failure *next;
+};
+
 struct hold {
     void (*fini)(void *what);
     void *what;
@@ -113,6 +122,7 @@ struct mesh {
     struct deferred *deferreds;
     size_t deferred_count;
     struct progress *progress;
+    struct failure *failures;
     uint64_t loads_told_ms;
     struct wire_load load;
     uint32_t shash;
@@ -204,6 +214,8 @@ void mesh_queue(struct mesh *self, const struct queue_event *event);
 void mesh_agent(struct mesh *self, const struct agent_event *event);
 void mesh_ended(struct mesh *self, const struct mesh_event *event);
 void mesh_progress(struct mesh *self, const struct mesh_event *event);
+void mesh_keep_failure(struct mesh *self, const struct work *chore, const struct delta *delta);
+void mesh_forget_failures(struct mesh *self, uint64_t eval);
 void mesh_chore_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok);
 
 /* The owner's side of documents: what becomes known is fed to the queue. */

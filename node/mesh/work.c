@@ -1,6 +1,7 @@
 /* work: the owner's queue and this node's agent, and the runner's events. */
 #include "node/mesh/mesh_inner.h"
 
+#include "node/store/doc_copy.h"
 #include "node/store/doc_json.h"
 #include "proto/base/mem.h"
 
@@ -173,6 +174,47 @@ void mesh_feed_changes(struct mesh *self, const struct delta *delta, unsigned ch
     mesh_effect(self, MESH_RUNNING)->eval = doc->id;
 }
 
+/* ---- chores that failed ---------------------------------------------------------------------- */
+
+static struct failure *find_failure(const struct mesh *self, uint64_t eval, uint32_t p)
+{
+    for (struct failure *at = self->failures; at; at = at->next)
+        if (at->eval == eval && at->p == p)
+            return at;
+    return NULL;
+}
+
+void mesh_keep_failure(struct mesh *self, const struct work *chore, const struct delta *delta)
+{
+    if (delta->id != chore->eval || delta->plan_count != 1 || delta->plans[0].p != chore->p ||
+        delta->plans[0].setup.outcome == DOC_NO_OUTCOME)
+        return;
+    struct failure *failure = find_failure(self, chore->eval, chore->p);
+    if (!failure) {
+        failure = mem_new(sizeof *failure);
+        failure->eval = chore->eval;
+        failure->p = chore->p;
+        failure->next = self->failures;
+        self->failures = failure;
+    }
+    delta_fini(&failure->delta);
+    delta_copy(delta, &failure->delta);
+}
+
+void mesh_forget_failures(struct mesh *self, uint64_t eval)
+{
+    for (struct failure **at = &self->failures; *at;) {
+        struct failure *failure = *at;
+        if (eval && failure->eval != eval) {
+            at = &failure->next;
+            continue;
+        }
+        *at = failure->next;
+        delta_fini(&failure->delta);
+        free(failure);
+    }
+}
+
 /* ---- giving up ------------------------------------------------------------------------------- */
 
 static enum doc_blame doc_blame_of(enum work_blame blame)
@@ -193,12 +235,16 @@ static const char *why_given_up(enum work_blame blame)
 
 static void give_up_chore(struct mesh *self, const struct work *work, enum work_blame blame)
 {
+    const struct failure *last = find_failure(self, work->eval, work->p);
     struct doc_plan plan = {.p = work->p,
-                            .ballot = mesh_doc_ballot(work->ballot),
                             .setup = {.outcome = DOC_LOST,
                                       .blame = doc_blame_of(blame),
                                       .message = "no node could get this project ready",
                                       .addr = self->config.self.address}};
+    if (last)
+        plan = last->delta.plans[0];
+    plan.ballot = mesh_doc_ballot(work->ballot);
+    plan.hash = 0;
     mesh_append(self, APPEND_FOR_GIVE_UP,
                 &(struct delta){.id = work->eval, .plans = &plan, .plan_count = 1});
 }
@@ -230,10 +276,18 @@ static void give_up(struct mesh *self, const struct work *work, enum work_blame 
     const struct doc *doc = mesh_doc(self, work->eval);
     if (!doc)
         return;
-    if (work->m == WORK_CHORE && !doc_plan(doc, work->p))
-        give_up_chore(self, work, blame);
-    else if (work->m != WORK_CHORE)
+    const struct doc_plan *plan = doc_plan(doc, work->p);
+    if (work->m != WORK_CHORE)
         give_up_module(self, doc, work, blame);
+    else if (!plan)
+        give_up_chore(self, work, blame);
+    else /* planned on a node that is gone, and no other one gets that far */
+        for (uint32_t m = 0; m < plan->module_count; m++) {
+            struct work module = *work;
+            module.m = m;
+            if (!doc_result(doc, work->p, m))
+                give_up_module(self, doc, &module, blame);
+        }
 }
 
 /* ---- the queue's effects --------------------------------------------------------------------- */
@@ -535,8 +589,11 @@ static void encode_result(const struct mesh *self, const struct work *work, stru
         return;
     const struct doc_plan *plan = doc_plan(doc, work->p);
     const struct doc_rec *rec = work->m == WORK_CHORE ? NULL : doc_result(doc, work->p, work->m);
+    const struct failure *failure = find_failure(self, work->eval, work->p);
     if (work->m == WORK_CHORE && plan)
         delta_encode(&(struct delta){.id = work->eval, .plans = plan, .plan_count = 1}, out);
+    else if (work->m == WORK_CHORE && failure)
+        delta_encode(&failure->delta, out);
     else if (rec)
         delta_encode(&(struct delta){.id = work->eval, .res = rec, .res_count = 1}, out);
 }
@@ -631,7 +688,10 @@ void mesh_ended(struct mesh *self, const struct mesh_event *event)
     bool is_chore = work->m == WORK_CHORE;
     if (!is_chore)
         forget_progress(self, work->eval, work->p, work->m);
-    if (event->delta) {
+    bool is_failure = event->end == WORK_UNPREPARED && event->blame == WORK_BLAME_CLUSTER;
+    if (event->delta && is_failure)
+        mesh_keep_failure(self, work, event->delta);
+    if (event->delta && !is_failure) {
         /* The slot is free at once; the end is told when it is durable. */
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_FREED, .work = *work});
         struct append *append = mesh_append(self, APPEND_FOR_END, event->delta);
