@@ -17,6 +17,7 @@ static const struct rule {
     {"No space left on device", {true, false, "disk-full"}},
     {"Disk quota exceeded", {true, false, "disk-full"}},
     {"Read-only file system", {true, false, "disk-full"}},
+    {"File too large", {false, false, "package-too-large"}},
     {"is not a supported wheel on this platform", {false, false, "package-platform"}},
     {"Failed to build", {false, false, "package-build"}},
     {"failed to build", {false, false, "package-build"}},

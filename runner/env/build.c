@@ -10,11 +10,13 @@
 #include "runner/env/build_inner.h"
 #include "runner/env/pins.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define PINS_MAX    ((size_t)512 << 10)
+#define FILE_MAX    ((uint64_t)2 << 30)
 #define OWN_WALL_MS 120000 /* of a step that works on what is installed */
 
 static void next(struct build *self, enum build_step step);
@@ -142,6 +144,22 @@ static void fail_by_words(struct build *self, const char *output)
 /* Whether the step is a helper of ours, on the host. */
 static bool is_ours(enum build_step step) { return step == BUILD_LOOK || step == BUILD_SEAL; }
 
+static bool installs(enum build_step step) { return step < BUILD_LOOK; }
+
+/* A file of more than it may have; a jail says so by its exit code, as a shell would. */
+static bool met_file_limit(const struct supervise_verdict *verdict)
+{
+    return (verdict->kind == SUPERVISE_SIGNALLED && verdict->signal == SIGXFSZ) ||
+           (verdict->kind == SUPERVISE_EXITED && verdict->code == 128 + SIGXFSZ);
+}
+
+static const char *limit_reason(enum supervise_limit limit)
+{
+    if (limit == SUPERVISE_LIMIT_DISK)
+        return "package-too-large";
+    return limit == SUPERVISE_LIMIT_WALL ? "timeout" : "limit";
+}
+
 /* Whether the step did what it was for; when it did not, the build is over or goes another way. */
 static bool is_good(struct build *self, const struct child_result *result, const char *output)
 {
@@ -154,8 +172,11 @@ static bool is_good(struct build *self, const struct child_result *result, const
         fail_by_words(self, output);
     } else if (verdict->kind == SUPERVISE_LIMITED) {
         buf_printf(&self->message, "installing the requirements: %s", result->text);
-        fail(self, runs_strangers(self->step) ? ENV_BLAME_PROJECT : ENV_BLAME_CLUSTER,
-             verdict->limit == SUPERVISE_LIMIT_WALL ? "timeout" : "limit");
+        bool is_theirs = runs_strangers(self->step) || verdict->limit == SUPERVISE_LIMIT_DISK;
+        fail(self, is_theirs ? ENV_BLAME_PROJECT : ENV_BLAME_CLUSTER, limit_reason(verdict->limit));
+    } else if (installs(self->step) && met_file_limit(verdict)) {
+        buf_puts(&self->message, "installing the requirements: a file is too large");
+        fail(self, ENV_BLAME_PROJECT, "package-too-large");
     } else {
         owned_mem char *text = mem_printf("%s %.400s", result->text, output);
         fail_here(self, text);
@@ -204,6 +225,10 @@ static void take_seal(struct build *self, const struct buf *text)
     } else if (*pytest == '\0') {
         buf_puts(&self->message, "the environment that was built has no pytest");
         fail(self, ENV_BLAME_PROJECT, "package-install");
+    } else if ((uint64_t)json_in_int(sealed, "bytes", 0) > self->spec.config->build_max_bytes) {
+        buf_printf(&self->message, "the requirements take more than %llu MiB",
+                   (unsigned long long)self->spec.config->build_max_bytes >> 20);
+        fail(self, ENV_BLAME_PROJECT, "package-too-large");
     } else {
         snprintf(self->result.pytest_version, sizeof self->result.pytest_version, "%s", pytest);
         self->result.bytes = (uint64_t)json_in_int(sealed, "bytes", 0);
@@ -216,6 +241,7 @@ static void on_step(void *arg, struct child_result *result)
 {
     struct build *self = arg;
     self->child = NULL;
+    build_unwatch(self);
     owned_buf output = BUF_INIT;
     buf_append(&output, buf_str(&result->err), result->err.len);
     if (self->step == BUILD_PIP) /* pip says half of it there */
@@ -251,8 +277,6 @@ static void on_step(void *arg, struct child_result *result)
     }
 }
 
-static bool installs(enum build_step step) { return step < BUILD_LOOK; }
-
 static int start_step(struct build *self, struct err *err)
 {
     struct build_command command;
@@ -261,6 +285,7 @@ static int start_step(struct build *self, struct err *err)
         return rc;
     uint64_t now = clock_mono_ms();
     uint64_t left_ms = self->deadline_ms > now ? self->deadline_ms - now : 1;
+    uint64_t most = self->spec.config->build_max_bytes;
     struct child_spec child = {
         .argv = command.argv,
         .envp = command.envp,
@@ -269,7 +294,7 @@ static int start_step(struct build *self, struct err *err)
         .limits = {.wall_ms = installs(self->step) ? left_ms : OWN_WALL_MS,
                    .output_bytes = (uint64_t)64 << 20,
                    .memory_bytes = (uint64_t)4 << 30,
-                   .file_bytes = (uint64_t)2 << 30},
+                   .file_bytes = most < FILE_MAX ? most : FILE_MAX},
     };
     const struct env_config *config = self->spec.config;
     if (config->runtime_dir == NULL || is_ours(self->step)) {
@@ -287,6 +312,8 @@ static int start_step(struct build *self, struct err *err)
         self->child = jail_start(self->base, &jail, &child, on_step, self, err);
     }
     build_command_fini(&command);
+    if (self->child != NULL && installs(self->step))
+        build_watch(self);
     return self->child != NULL ? 0 : (int)err->code;
 }
 
@@ -371,6 +398,7 @@ void build_drop(struct build *self_owned)
 {
     if (self_owned->child != NULL)
         child_drop(self_owned->child);
+    build_unwatch(self_owned);
     give_turn(self_owned);
     build_free(self_owned);
 }

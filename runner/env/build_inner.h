@@ -26,8 +26,9 @@ struct build {
     bool is_direct; /* wheels without a resolver: the requirements are pins themselves */
     struct build *next_waiting; /* for the turn */
     bool is_waiting;
-    unsigned set_aside;  /* numbers the trees of attempts in vain */
-    struct child *child; /* NULL between steps */
+    unsigned set_aside;    /* numbers the trees of attempts in vain */
+    struct child *child;   /* NULL between steps */
+    struct child *watcher; /* of what is written; NULL unless an installer runs */
     uint64_t deadline_ms;
     struct requirements pins; /* what the resolver chose */
     char *scratch;            /* the tree that the resolver sees */
@@ -55,6 +56,11 @@ struct build_command {
 int build_command_init(struct build_command *self, const struct build *build,
                        struct err *err) ERR_CHECKED;
 void build_command_fini(struct build_command *self);
+
+/* Looks at what the build has written until build_unwatch(), and stops its child when that is too
+ * much. Without a watcher, which is logged, the seal still finds it. */
+void build_watch(struct build *self);
+void build_unwatch(struct build *self);
 
 /* Makes the folders of a build, an empty environment, and the files that the installer reads. */
 int build_work_make(const struct build *build, struct err *err) ERR_CHECKED;

@@ -10,6 +10,8 @@
 #define NOTE_MAX  1000
 #define PATHS_MAX 20000
 #define PATH_MAX_ 4096
+#define BUILD_PATHS_MAX 8
+#define BACKEND         "setuptools.build_meta:__legacy__"
 
 static char *dup_or_null(const json_t *object, const char *key)
 {
@@ -66,6 +68,12 @@ int describe_decode(struct describe *self, const char *json, size_t len, struct 
     self->why = mem_strndup(json_in_str(wanted, "why", ""), NOTE_MAX);
     self->src_layout = json_in_bool(root, "src_layout", false);
     self->editable = json_in_bool(root, "editable", false);
+    const json_t *build = json_object_get(root, "build");
+    self->build_requires = mem_strdup(json_in_str(build, "requires", "setuptools>=64\n"));
+    self->build_backend = mem_strndup(json_in_str(build, "backend", BACKEND), NOTE_MAX);
+    self->build_path =
+        take_strings(json_object_get(build, "path"), BUILD_PATHS_MAX, PATH_MAX_, false,
+                     &self->build_path_count);
     self->candidates_cut = json_in_bool(root, "candidates_cut", false);
     self->candidates = take_strings(json_object_get(root, "candidates"), PATHS_MAX, PATH_MAX_, true,
                                     &self->candidate_count);
@@ -85,6 +93,9 @@ void describe_fini(struct describe *self)
 {
     free_strings(self->candidates, self->candidate_count);
     free_strings(self->notes, self->note_count);
+    free_strings(self->build_path, self->build_path_count);
+    free(self->build_requires);
+    free(self->build_backend);
     free(self->name);
     free(self->requirements);
     free(self->constraints);

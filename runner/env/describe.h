@@ -28,6 +28,10 @@ struct describe {
     char *pytest_config; /* the file that pytest takes its settings from, or NULL */
     bool src_layout;     /* put <root>/src on the path too */
     bool editable;       /* testmesh.ini: install = editable */
+    char *build_requires; /* as `requirements`: what its build needs */
+    char *build_backend;  /* PEP 517: "module" or "module:object" */
+    char **build_path;    /* folders in the tree that hold the backend */
+    size_t build_path_count;
     char **candidates;   /* static test modules, relative, byte order */
     size_t candidate_count;
     bool candidates_cut; /* there were more */

@@ -13,6 +13,7 @@
                       "constraints": str},
      "requires_python": str|null,
      "src_layout": bool, "editable": bool,
+     "build": {"requires": str, "backend": str, "path": [str]},   how it is built (PEP 517)
      "notes": [str]}
 
 Everything here was written by strangers. Files over 1 MiB, links that leave the project, devices and
@@ -780,6 +781,19 @@ def clean(value):
     return value
 
 
+def find_build(project):
+    """The [build-system] table with PEP 517's defaults, where a table that is no good is none."""
+    system = table(project.pyproject, "build-system")
+    backend = system.get("build-backend")
+    if not isinstance(backend, str) or not re.fullmatch(r"[\w.]+(:[\w.]+)?", backend):
+        backend = "setuptools.build_meta:__legacy__"
+    requires = strings(system.get("requires")) or ["setuptools>=64"]
+    path = [part for part in strings(system.get("backend-path"))
+            if not os.path.isabs(part) and ".." not in part.split("/")]
+    lines = [line for line in requires if "\n" not in line and "\r" not in line]
+    return {"requires": "".join(line + "\n" for line in lines), "backend": backend, "path": path[:8]}
+
+
 def describe(root):
     project = Project(root)
     testmesh = (project.ini("testmesh.ini") or {}).get("testmesh", {})
@@ -796,6 +810,7 @@ def describe(root):
         "requires_python": text_or_none(testmesh.get("python")) or own.python,
         "src_layout": has_src_layout(project),
         "editable": (testmesh.get("install") or "").strip() == "editable",
+        "build": find_build(project),
         "notes": project.notes,
     })
 

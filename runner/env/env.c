@@ -71,7 +71,9 @@ static void on_built(void *arg, const struct build_result *result)
         entry->until_ms = clock_mono_ms() + hold;
         log_info("env_failed", "key=%.12s reason=%s", entry->key, entry->reason);
     }
+    self->is_cache_size_due |= self->uv != NULL;
     start_queued(self);
+    env_disk_bound_cache(self);
     kick(self);
 }
 

@@ -5,10 +5,12 @@
  * the same build; a finished one is a folder that is never changed again and that every job of that
  * key sees read-only at ENV_ROOT.
  *
- *   data/envs/<key>/   bin/python, lib/…, pyvenv.cfg and, written last, the marker .testmesh.json:
- *                      without it the folder is half built, and removed at start
+ *   data/envs/<key>/   bin/python, lib/…, pyvenv.cfg and, written last, when all that is on disk,
+ *                      the marker .testmesh.json: without it the folder is half built, and removed
+ *                      at start
  *   data/envs/tmp/     what goes away: private caches, folders on their way out
- *   data/envs/cache/   the installer's cache of wheels
+ *   data/envs/cache/   the installer's cache of wheels; thrown away when it is over a quarter of
+ *                      what environments may take
  *   data/envs/pyc/     byte code that environments share (pyc.h); no jail sees it
  *
  * A build is a run of children, never on the loop. With uv:
@@ -28,6 +30,9 @@
  *   compile   what is not known, by a bare `python -I -S` that sees the environment read-only,
  *             without network and cache: a package's .pth file would run there, and does not
  *   seal      owner and modes, size, pytest's version; then the marker
+ *
+ * What a build writes is measured while it installs, and again when it is sealed: too much is the
+ * project's fault ("package-too-large").
  *
  * A build that fails is remembered for a while with its log, so that 300 uploads of one mistake
  * cost one build.
@@ -70,8 +75,11 @@ struct env_config {
     uint32_t build_wall_ms;      /* 0: 600,000 */
     uint32_t failure_ms;         /* a failure is remembered for, 0: 300,000 */
     uint64_t cap_bytes;          /* finished environments in all, 0: 8 GiB */
+    uint64_t build_max_bytes;    /* all that one build writes; 0: half of cap_bytes */
     unsigned builds_max;         /* at once, 0: 4; they wait for the network */
     bool allow_urls;             /* name @ https://… */
+    bool is_cache_suspect; /* the power may have gone: caches hold what never reached the disk.
+                              They are made anew; environments were synced before their marker */
     /* An environment went to make room; its key may be built anew, into another folder. From the
      * loop or from within env_release(). May be NULL. */
     void (*evicted)(void *arg, const char *key);

@@ -17,6 +17,9 @@
 
 /* Of the cap: byte code that is kept for environments to come. */
 #define PYC_SHARE 16
+/* Of the cap: the installer's wheels. They only save downloads, and the installer alone knows which
+ * of them belong together: all of them go. */
+#define CACHE_SHARE 4
 
 struct entry *env_entry_new(struct env_store *self, const char *key)
 {
@@ -105,7 +108,7 @@ static bool read_marker(struct entry *entry)
     return true;
 }
 
-static void sweep_start(struct env_store *self, const char *const *argv);
+static struct sweep *sweep_start(struct env_store *self, const char *const *argv);
 
 static void trim_when_due(struct env_store *self)
 {
@@ -120,6 +123,37 @@ static void trim_when_due(struct env_store *self)
                                             bytes, NULL});
 }
 
+/* An installer that runs may need what lies there. */
+static void bound_cache(struct env_store *self, uint64_t bytes)
+{
+    struct err err = ERR_INIT;
+    if (bytes <= self->config.cap_bytes / CACHE_SHARE)
+        return;
+    if (self->building > 0) {
+        self->is_cache_size_due = true;
+        return;
+    }
+    log_info("env_cache_removed", "more than %llu bytes of wheels",
+             (unsigned long long)self->config.cap_bytes / CACHE_SHARE);
+    env_disk_remove(self, self->cache);
+    if (env_cache_make(self, &err) != 0)
+        log_warn("env_cache", "%s", err.text);
+}
+
+void env_disk_bound_cache(struct env_store *self)
+{
+    if (!self->is_cache_size_due || self->building > 0)
+        return;
+    self->is_cache_size_due = false;
+    owned_mem char *enough =
+        mem_printf("%llu", (unsigned long long)self->config.cap_bytes / CACHE_SHARE);
+    struct sweep *sweep =
+        sweep_start(self, (const char *const[]){self->config.self, "--helper", "env", "size",
+                                                enough, self->cache, NULL});
+    if (sweep != NULL)
+        sweep->is_cache_size = true;
+}
+
 static void on_swept(void *arg, struct child_result *result)
 {
     struct sweep *sweep = arg;
@@ -129,16 +163,20 @@ static void on_swept(void *arg, struct child_result *result)
     while (*at != sweep)
         at = &(*at)->next;
     *at = sweep->next;
+    if (sweep->is_cache_size)
+        bound_cache(sweep->store, strtoull(buf_str(&result->out), NULL, 10));
     trim_when_due(sweep->store);
     free(sweep);
 }
 
-static void sweep_start(struct env_store *self, const char *const *argv)
+/* Returns borrowed, until on_swept(); NULL when it could not be started. */
+static struct sweep *sweep_start(struct env_store *self, const char *const *argv)
 {
     struct err err = ERR_INIT;
     struct sweep *sweep = mem_new(sizeof *sweep);
     const struct child_spec spec = {
         .argv = argv,
+        .out = {.kind = CHILD_COLLECT, .head_bytes = 64},
         .err = {.kind = CHILD_COLLECT, .head_bytes = 1024},
         .nice = 10,
     };
@@ -146,10 +184,11 @@ static void sweep_start(struct env_store *self, const char *const *argv)
     sweep->child = child_start(self->base, &spec, on_swept, sweep, &err);
     if (sweep->child != NULL) {
         self->sweeps = sweep;
-        return;
+        return sweep;
     }
     log_warn("env_remove", "%s: %s", argv[4], err.text); /* the next start removes it */
     free(sweep);
+    return NULL;
 }
 
 static void remove_by_child(struct env_store *self, const char *path)

@@ -59,6 +59,7 @@ struct sweep {
     struct sweep *next;
     struct env_store *store;
     struct child *child;
+    bool is_cache_size; /* it measures the installer's cache */
 };
 
 struct env_store {
@@ -80,7 +81,8 @@ struct env_store {
     struct env_ticket *tickets; /* in order of arrival */
     struct event *kick;         /* tickets may have their answer */
     struct sweep *sweeps;
-    bool is_trim_due; /* byte code may be in no environment any more */
+    bool is_trim_due;       /* byte code may be in no environment any more */
+    bool is_cache_size_due; /* wheels were added to the installer's cache */
     unsigned building;
     unsigned gone; /* numbers the folders that go away */
 };
@@ -103,6 +105,12 @@ void env_entry_touch(struct entry *entry);
 
 /* Moves a folder away at once and removes it by a child; an absent one is fine. */
 void env_disk_remove(struct env_store *self, const char *path);
+
+/* Makes the installer's cache where there is none for the uid that installs. */
+int env_cache_make(struct env_store *self, struct err *err) ERR_CHECKED;
+
+/* Throws the installer's cache away if it is too large: when no build runs, or after the last. */
+void env_disk_bound_cache(struct env_store *self);
 
 /* Whether an answer with this entry is on its way to somebody. */
 bool env_is_waited_for(const struct env_store *self, const struct entry *entry);

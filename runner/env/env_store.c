@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* However little all of them may take: pytest alone is a twentieth of it. */
+#define BUILD_FLOOR_BYTES ((uint64_t)256 << 20)
+
 extern char **environ;
 
 static char *dup_or_null(const char *text) { return text != NULL ? mem_strdup(text) : NULL; }
@@ -28,6 +31,9 @@ static void copy_config(struct env_config *to, const struct env_config *from)
         to->failure_ms = 300000;
     if (to->cap_bytes == 0)
         to->cap_bytes = (uint64_t)8 << 30;
+    if (to->build_max_bytes == 0)
+        to->build_max_bytes =
+            to->cap_bytes / 2 > BUILD_FLOOR_BYTES ? to->cap_bytes / 2 : BUILD_FLOOR_BYTES;
     if (to->builds_max == 0)
         to->builds_max = 4;
 }
@@ -81,8 +87,9 @@ static int find_installer(struct env_store *self, const struct env_config *confi
 /* The installer's cache belongs to the uid that installs. One of another uid (the operator has
  * changed
  * --uid-base, or who runs the node) is of no use to it. */
-static int make_cache(struct env_store *self, bool has_owner, struct err *err)
+int env_cache_make(struct env_store *self, struct err *err)
 {
+    bool has_owner = self->config.runtime_dir != NULL && geteuid() == 0;
     struct stat st;
     if (has_owner && stat(self->cache, &st) == 0 && st.st_uid != self->config.uid &&
         file_remove_tree(self->cache, err))
@@ -96,7 +103,6 @@ static int make_cache(struct env_store *self, bool has_owner, struct err *err)
 
 static int open_store(struct env_store *self, const struct env_config *config, struct err *err)
 {
-    bool is_jailed = config->runtime_dir != NULL;
     self->pythons = python_probe_all(config->pythons, config->python_count, (uid_t)-1,
                                      &self->python_count, &self->warning, err);
     if (self->pythons == NULL)
@@ -107,7 +113,11 @@ static int open_store(struct env_store *self, const struct env_config *config, s
     const char *const *settings =
         config->settings != NULL ? config->settings : (const char *const *)environ;
     env_settings_init(&self->settings, settings, self->uv != NULL);
-    rc = make_cache(self, is_jailed && geteuid() == 0, err);
+    if (config->is_cache_suspect) {
+        env_disk_remove(self, self->cache);
+        env_disk_remove(self, self->pyc);
+    }
+    rc = env_cache_make(self, err);
     return rc == 0 ? env_disk_scan(self, err) : rc;
 }
 

@@ -5,11 +5,14 @@
 #include "proto/base/mem.h"
 #include "runner/env/env.h"
 #include "runner/env/pyc.h"
+#include "runner/env/size.h"
 
+#include <fcntl.h>
 #include <fts.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define INSTALLED_MAX ((size_t)256 << 10)
 
@@ -92,10 +95,21 @@ static int seal(const char *dir, struct sealed *out, struct err *err)
     return rc;
 }
 
+/* All that the installer wrote, before the marker says that it is whole; and with it what of this
+ * file system the caches have. One call is as much cheaper than a sync of each file as there are
+ * files. */
+static int sync_all(const char *dir, struct err *err)
+{
+    owned_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && syncfs(fd) == 0 ? 0 : err_set(err, ERR_IO, "sync %s: %m", dir);
+}
+
 static int seal_and_say(const char *dir, struct err *err)
 {
     struct sealed sealed = {.bytes = 0};
     int rc = seal(dir, &sealed, err);
+    if (rc == 0)
+        rc = sync_all(dir, err);
     if (rc != 0)
         return rc;
     owned_buf text = BUF_INIT;
@@ -154,6 +168,24 @@ static int look_and_say(const struct pyc_place *place, struct err *err)
     return file_write_all(STDOUT_FILENO, text.data, text.len, err);
 }
 
+static int say_size(uint64_t bytes, struct err *err)
+{
+    owned_buf text = BUF_INIT;
+    buf_printf(&text, "%llu\n", (unsigned long long)bytes);
+    return file_write_all(STDOUT_FILENO, text.data, text.len, err);
+}
+
+/* Both end with the size on a line; the second one when it is over the limit, and not before. */
+static int run_size(const char *verb, const char *limit, char *const *paths, size_t count,
+                    struct err *err)
+{
+    uint64_t bytes = 0;
+    uint64_t max = strtoull(limit, NULL, 10);
+    int rc = strcmp(verb, "size") == 0 ? size_measure(paths, count, max, &bytes, err)
+                                       : size_watch(paths, count, max, &bytes, err);
+    return rc == 0 ? say_size(bytes, err) : rc;
+}
+
 static int run(int argc, char **argv, struct err *err)
 {
     const char *verb = argc > 4 ? argv[3] : "";
@@ -177,10 +209,13 @@ static int run(int argc, char **argv, struct err *err)
     }
     if (strcmp(verb, "trim") == 0 && count == 2)
         return pyc_trim(rest[0], strtoull(rest[1], NULL, 10), err);
+    if ((strcmp(verb, "size") == 0 || strcmp(verb, "watch") == 0) && count > 1)
+        return run_size(verb, rest[0], rest + 1, (size_t)count - 1, err);
     if (strcmp(verb, "remove") != 0)
-        return err_set(err, ERR_INVALID,
-                       "usage: env look DIR ROOT WORK CACHE TAG SALT | env seal DIR WORK CACHE TAG "
-                       "| env trim CACHE BYTES | env remove PATH...");
+        return err_set(
+            err, ERR_INVALID,
+            "usage: env look DIR ROOT WORK CACHE TAG SALT | env seal DIR WORK CACHE TAG "
+            "| env trim CACHE BYTES | env remove PATH... | env size|watch LIMIT PATH...");
     for (int i = 0; i < count && rc == 0; i++)
         rc = file_remove_tree(rest[i], err);
     return rc;

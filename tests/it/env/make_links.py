@@ -50,11 +50,21 @@ for root in glob.glob("/cache"):
 """
 
 
+# Writes and writes, a little each time.
+HUGE = """import os
+for count in range(4000):
+    with open("/build/huge-%d" % count if os.path.isdir("/build") else "huge-%d" % count, "wb") as file:
+        file.write(os.urandom(1 << 20))
+"""
+
+
 def main(folder):
     wheel(folder, "plain", "1.0")
     wheel(folder, "fresh", "1.0")
     source(folder, "fresh", "2.0", NOSY + GOOD % ("fresh", "2.0", "fresh"))
     source(folder, "broken", "1.0", "raise SystemExit('the compiler is missing here')\n")
+    source(folder, "huge", "1.0", HUGE)
+    source(folder, "large", "1.0", "open('large', 'wb').truncate(64 << 20)\n" + GOOD % ("large", "1.0", "large"))
     wheel(folder, "picky", "1.0", ["plain>=7"])
     wheel(folder, "towed", "1.0", ["fresh"])
     subprocess.run([sys.executable, "-m", "pip", "download", "-q", "-d", folder, "pytest",

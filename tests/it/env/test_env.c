@@ -279,7 +279,7 @@ static ino_t code_of(const struct env *env, const char *module)
 
 static int count_code(const char *dir)
 {
-    owned_mem char *command = mem_printf("find '%s/%s/pyc' -type f | wc -l", top, dir);
+    owned_mem char *command = mem_printf("find '%s/%s/pyc' -type f 2>/dev/null | wc -l", top, dir);
     FILE *from = popen(command, "r");
     int count = 0;
     assert_int_equal(fscanf(from, "%d", &count), 1);
@@ -309,6 +309,29 @@ static void byte_code_is_shared_and_builds_cannot_touch_it(void **unused)
     assert_int_equal(code_of(after.env, "plain"), plain);
     assert_int_not_equal(code_of(after.env, "fresh"), code_of(nosy.env, "fresh"));
     assert_says(after.env, "import fresh; print(fresh.VERSION)", "1.0");
+}
+
+static void caches_that_are_suspect_are_made_anew(void **unused)
+{
+    (void)unused;
+    if (uv == NULL || runtime == NULL)
+        skip();
+    struct env_config config = config_for("power", ENV_INSTALLER_UV);
+    open_store_with(&config);
+    get_good("plain==1.0");
+    assert_true(count_code("power") > 0);
+    owned_mem char *wheels = mem_printf("%s/power/cache/CACHEDIR.TAG", top);
+    assert_true(file_exists(wheels));
+    close_store(NULL);
+
+    config.is_cache_suspect = true;
+    open_store_with(&config);
+    assert_int_equal(count_code("power"), 0);
+    assert_false(file_exists(wheels));
+    struct answer again = get_good("plain==1.0");
+    assert_true(again.env->hit); /* it was on disk before its marker was */
+    assert_true(get_good("plain>=1").env->bytes > 0);
+    assert_true(count_code("power") > 0);
 }
 
 /* They queue up for the compiler; one leaves the queue. */
@@ -397,6 +420,60 @@ static void a_failure_is_remembered_with_its_log(void **unused)
     again = clock_mono_ms() - again;
     assert_string_equal(first.message, second.message);
     assert_true(again < 50);
+}
+
+static void too_much(const char *dir, enum env_installer installer, const char *requirement)
+{
+    struct env_config config = config_for(dir, installer);
+    config.build_max_bytes = (uint64_t)48 << 20;
+    open_store_with(&config);
+    struct answer got = get(requirement);
+    assert_null(got.env);
+    assert_int_equal(got.blame, ENV_BLAME_PROJECT);
+    if (strcmp(got.reason, "package-too-large") != 0)
+        fail_msg("%s: %s", got.reason, got.message);
+}
+
+static void a_build_that_writes_too_much_is_stopped(void **unused)
+{
+    (void)unused;
+    too_much("huge", ENV_INSTALLER_AUTO, "huge");
+}
+
+static void a_file_that_is_too_large_is_stopped_with_uv(void **unused)
+{
+    (void)unused;
+    if (uv == NULL)
+        skip();
+    too_much("large-uv", ENV_INSTALLER_UV, "large");
+}
+
+static void a_file_that_is_too_large_is_stopped_with_pip(void **unused)
+{
+    (void)unused;
+    too_much("large-pip", ENV_INSTALLER_PIP, "large");
+}
+
+static void wheels_are_kept_within_bounds(void **unused)
+{
+    (void)unused;
+    if (uv == NULL)
+        skip();
+    struct env_config config = config_for("wheels", ENV_INSTALLER_UV);
+    owned_mem char *tag = mem_printf("%s/wheels/cache/CACHEDIR.TAG", top);
+    open_store_with(&config);
+    get_good("plain");
+    assert_true(file_exists(tag));
+    close_store(NULL);
+
+    config.cap_bytes = 1 << 20;
+    open_store_with(&config);
+    get_good("plain>=1");
+    uint64_t until = clock_mono_ms() + ASK_MS;
+    while (file_exists(tag) && clock_mono_ms() < until)
+        event_base_loop(base, EVLOOP_ONCE);
+    assert_false(file_exists(tag));
+    get_good("plain<7"); /* from where the wheels come from */
 }
 
 static void unreachable(const char *dir, enum env_installer installer)
@@ -630,7 +707,12 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(two_requests_cost_one_build, close_store),
         cmocka_unit_test_teardown(the_newest_version_is_built_where_it_has_no_wheel, close_store),
         cmocka_unit_test_teardown(byte_code_is_shared_and_builds_cannot_touch_it, close_store),
+        cmocka_unit_test_teardown(caches_that_are_suspect_are_made_anew, close_store),
         cmocka_unit_test_teardown(many_builds_at_once_all_end, close_store),
+        cmocka_unit_test_teardown(a_build_that_writes_too_much_is_stopped, close_store),
+        cmocka_unit_test_teardown(a_file_that_is_too_large_is_stopped_with_uv, close_store),
+        cmocka_unit_test_teardown(a_file_that_is_too_large_is_stopped_with_pip, close_store),
+        cmocka_unit_test_teardown(wheels_are_kept_within_bounds, close_store),
         cmocka_unit_test_teardown(pins_need_no_resolver_until_something_comes_along, close_store),
         cmocka_unit_test_teardown(uv_failures_are_the_projects, close_store),
         cmocka_unit_test_teardown(pip_failures_are_the_projects, close_store),
