@@ -5,6 +5,7 @@
 #include "node/machine.h"
 #include "node/options.h"
 #include "node/repair.h"
+#include "node/session.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
@@ -47,6 +48,8 @@ struct node {
     struct auth *auth;
     struct store *store;
     struct repair repair;
+    bool is_in_session;
+    bool is_cache_suspect; /* see session.h */
     struct env_store *envs;
     struct engine *engine;
     struct prepare_host *prepare;
@@ -164,6 +167,7 @@ static int open_envs(struct node *self, struct err *err)
         .uid = (uid_t)self->options.uid_base - 1,
         .build_wall_ms = (uint32_t)self->options.env_timeout_ms,
         .cap_bytes = self->options.envs_max_bytes ? self->options.envs_max_bytes : UINT64_MAX,
+        .is_cache_suspect = self->is_cache_suspect,
         .evicted = on_env_evicted,
         .evicted_arg = self};
     self->envs = env_store_new(self->base, &config, err);
@@ -192,9 +196,22 @@ static int open_engine(struct node *self, struct err *err)
 
 static void remove_tmp(void *arg, const char *path) { store_remove_tmp(arg, path); }
 
+static int remove_suspect_trees(struct node *self, const char *cache, struct err *err)
+{
+    owned_mem char *trash = mem_printf("%s/cache", store_tmp_dir(self->store));
+    log_warn("caches_removed", "the machine went down under the last node");
+    if (rename(cache, trash) == 0)
+        store_remove_tmp(self->store, trash);
+    else if (errno != ENOENT)
+        return err_set(err, ERR_IO, "remove %s: %m", cache);
+    return 0;
+}
+
 static int open_evals(struct node *self, struct err *err)
 {
     owned_mem char *cache = mem_printf("%s/cache", self->options.data);
+    if (self->is_cache_suspect && remove_suspect_trees(self, cache, err))
+        return err->code;
     struct job_limits limits = module_limits(&self->options);
     self->prepare = prepare_host_new(&(struct prepare_config){.base = self->base,
                                                               .engine = self->engine,
@@ -416,9 +433,12 @@ static int set_up(struct node *self, struct err *err)
         return err_set(err, ERR_IO, "no event loop: %m");
     self->runtime_dir = mem_printf("%s/runtime", self->options.data);
     if (check_exposure(self, err) || open_store(self, err) ||
+        session_begin(self->options.data, &self->is_cache_suspect, err) ||
         jail_write_runtime(self->runtime_dir, err) || check_isolation(self, err) ||
-        open_envs(self, err) || open_engine(self, err) || open_evals(self, err))
+        open_envs(self, err) || open_engine(self, err) || open_evals(self, err) ||
+        session_trust(self->options.data, err))
         return err->code;
+    self->is_in_session = true;
     self->auth = auth_new(self->options.token_file, err);
     if (!self->auth)
         return err->code;
@@ -439,6 +459,8 @@ static void tear_down(struct node *self)
     prepare_host_free(self->prepare);
     if (self->envs)
         env_store_free(self->envs);
+    if (self->is_in_session)
+        session_end(self->options.data); /* while nobody else can have the folder */
     store_close(self->store);
     auth_free(self->auth);
     struct event *events[] = {self->signals[0],   self->signals[1],  self->drain_timer,

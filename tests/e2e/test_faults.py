@@ -128,6 +128,60 @@ def test_an_evaluation_whose_request_is_damaged_is_named(tmp_path):
         check_done(node, node.submit(SMALL))
 
 
+# ---- power ---------------------------------------------------------------------------------------
+
+
+def code_of_trees(node):
+    found = glob.glob(os.path.join(node.data, "cache", "*", "pyc-*", "**", "*.pyc"), recursive=True)
+    assert found
+    return {path: os.stat(path).st_ino for path in found}
+
+
+def code_of_environments(node):
+    """What is kept for environments to come."""
+    return set(glob.glob(os.path.join(node.data, "envs", "pyc", "*", "*")))
+
+
+def pretend_other_boot(node):
+    with open(os.path.join(node.data, "RUNNING"), "w") as file:
+        file.write("00000000-0000-0000-0000-000000000000\n")
+
+
+def lose_bytes(path):
+    """What may be left of a file that was never synced: its size."""
+    size = os.path.getsize(path)
+    os.truncate(path, 0)
+    os.truncate(path, size)
+
+
+def test_caches_do_not_outlive_a_power_cut_and_outlive_a_kill(tmp_path):
+    node = Node(tmp_path)
+    marker = os.path.join(node.data, "RUNNING")
+    with node:
+        check_done(node, node.submit(SMALL))
+        assert os.path.exists(marker)
+        node.kill()
+        trees, shared = code_of_trees(node), code_of_environments(node)
+        assert shared or not IS_ROOT
+        node.start()
+        check_done(node, node.submit(SMALL))
+        assert (code_of_trees(node), code_of_environments(node)) == (trees, shared)
+        node.kill()
+        for path in trees:
+            lose_bytes(path)
+        (source,) = glob.glob(os.path.join(node.data, "cache", "*", "src", "tests", "test_one.py"))
+        lose_bytes(source)
+        pretend_other_boot(node)
+        node.start()
+        assert "caches_removed" in node.tail()
+        assert not code_of_environments(node)
+        check_done(node, node.submit(SMALL))
+        assert all(open(path, "rb").read().strip(b"\0") for path in code_of_trees(node))
+    assert not os.path.exists(marker)
+    with node.start():
+        assert node.tail().count("caches_removed") == 1
+
+
 # ---- disks -------------------------------------------------------------------------------------
 
 
