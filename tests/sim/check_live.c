@@ -1,0 +1,212 @@
+/* What must come true by itself once nothing goes wrong any more, and what must hold at the end. */
+#include "tests/sim/check_inner.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define MEMBERS_US (45 * SIM_S) /* L3: all see all; a boot and a round of healing included */
+#define IDLE_US    (8 * SIM_S)  /* L4: work waits, and nobody does any */
+
+static const struct sim_node *first_up(const struct sim *self)
+{
+    for (unsigned i = 0; i < self->node_count; i++)
+        if (self->nodes[i].is_up)
+            return &self->nodes[i];
+    return NULL;
+}
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+static bool sees(const struct sim_node *node, const struct sim_node *other)
+{
+    struct swim_view view;
+    return swim_member(mesh_members(node->mesh), other->id, &view) &&
+           view.member.st == WIRE_STATE_ALIVE && view.member.gen == other->gen;
+}
+
+static bool sees_the_dead(const struct sim *self, const struct sim_node *node)
+{
+    size_t count;
+    const uint64_t *alive = swim_alive(mesh_members(node->mesh), &count);
+    size_t up = 0;
+    for (unsigned i = 0; i < self->node_count; i++)
+        up += self->nodes[i].is_up;
+    (void)alive;
+    return count == up;
+}
+
+static bool members_agree(const struct sim *self, struct buf *why)
+{
+    const struct sim_node *first = first_up(self);
+    for (unsigned i = 0; i < self->node_count; i++) {
+        const struct sim_node *node = &self->nodes[i];
+        if (node->is_gone)
+            continue;
+        if (!node->is_up) {
+            buf_printf(why, "%s is not up", node->label);
+            return false;
+        }
+        for (unsigned j = 0; j < self->node_count; j++) {
+            if (self->nodes[j].is_up && !sees(node, &self->nodes[j])) {
+                buf_printf(why, "%s does not see that %s lives", node->label, self->nodes[j].label);
+                return false;
+            }
+        }
+        if (!sees_the_dead(self, node)) {
+            buf_printf(why, "%s takes the dead for living", node->label);
+            return false;
+        }
+        if (swim_mhash(mesh_members(node->mesh)) != swim_mhash(mesh_members(first->mesh))) {
+            buf_printf(why, "%s and %s have other tables of members", first->label, node->label);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- evaluations ----------------------------------------------------------------------------- */
+
+/* An evaluation may vanish only with all the nodes that had it when it was acknowledged. */
+static bool is_excused(struct sim *self, const struct sim_eval *eval)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < eval->holder_count; i++) {
+        const struct sim_node *node = node_by_id(self, eval->holders[i]);
+        left += node && !node->is_gone;
+    }
+    return left == 0 || left + eval->replicas <= eval->holder_count;
+}
+
+static bool evals_are_done(struct sim *self, const char **id, struct buf *why)
+{
+    for (size_t i = 0; i < self->eval_count; i++) {
+        struct sim_eval *eval = &self->evals[i];
+        if (eval->is_probe && !eval->is_acked) {
+            buf_printf(why, "%" PRIu64 " was submitted and is not acknowledged", eval->id);
+            *id = "L2";
+            return false;
+        }
+        for (unsigned n = 0; n < self->node_count; n++) {
+            const struct sim_node *node = &self->nodes[n];
+            if (!node->is_up)
+                continue;
+            const struct doc *doc = disk_find(&node->disk, eval->id);
+            if (!doc && (!eval->is_acked || is_excused(self, eval)))
+                continue;
+            if (doc && !doc->req && !eval->is_acked)
+                continue;
+            if (!doc || !doc_is_final(doc)) {
+                const struct doc_fence *fence = check_newest_fence(self, eval->id);
+                buf_printf(why, "%" PRIu64 " (%s) is not final on %s: %s, fence epoch %u of n%d",
+                           eval->id, eval->is_acked ? "acknowledged" : "not acknowledged",
+                           node->label,
+                           !doc                   ? "unknown"
+                           : doc->seal            ? "sealed"
+                           : !doc->req            ? "no request"
+                           : doc_is_complete(doc) ? "complete"
+                                                  : "incomplete",
+                           fence ? fence->ballot.epoch : 0,
+                           fence && node_by_id(self, fence->ballot.owner)
+                               ? (int)node_by_id(self, fence->ballot.owner)->index
+                               : -1);
+                *id = doc ? "L2" : "I2";
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool stores_agree(const struct sim *self, struct buf *why)
+{
+    const struct sim_node *first = first_up(self);
+    for (unsigned i = 0; first && i < self->node_count; i++) {
+        const struct sim_node *node = &self->nodes[i];
+        if (node->is_up && docs_root(&node->docs) != docs_root(&first->docs)) {
+            buf_printf(why, "%s and %s have other documents", first->label, node->label);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+/* L4: nobody is idle for long while there is something to do. */
+static void check_idle(struct sim *self)
+{
+    size_t waiting = 0, busy = 0;
+    for (unsigned i = 0; i < self->node_count; i++) {
+        if (!self->nodes[i].is_up)
+            continue;
+        waiting += mesh_load(self->nodes[i].mesh).waiting;
+        busy += self->nodes[i].job_count;
+    }
+    if (waiting == 0 || busy > 0) {
+        self->check_idle_us = self->now_us;
+        return;
+    }
+    if (self->now_us - self->check_idle_us > IDLE_US && self->now_us - self->calm_us > MEMBERS_US) {
+        check_violation(self, "L4", "%zu modules wait, and every slot is idle", waiting);
+        self->check_idle_us = self->now_us;
+    }
+}
+
+bool check_is_settled(struct sim *self, const char **id, struct buf *why)
+{
+    check_idle(self);
+    *id = "L3";
+    if (!members_agree(self, why)) {
+        if (self->now_us - self->calm_us > MEMBERS_US && !self->is_members_late) {
+            self->is_members_late = true;
+            check_violation(self, "L3", "%s", buf_str(why));
+        }
+        return false;
+    }
+    *id = "L2";
+    if (!evals_are_done(self, id, why))
+        return false;
+    *id = "L1";
+    if (!stores_agree(self, why))
+        return false;
+    return self->now_us - self->calm_us > 5 * SIM_S; /* the last submission was made */
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+/* I3: of each module of each project's plan exactly one record counts. */
+static void check_counts(struct sim *self, const struct sim_node *node, const struct doc *doc)
+{
+    if (!doc->req || !doc->seal)
+        return;
+    size_t counted = 0;
+    for (uint32_t p = 0; p < doc->req->project_count; p++) {
+        const struct doc_plan *plan = doc_plan(doc, p);
+        if (!plan && !doc->req->projects[p].failure && !doc->seal->cancelled)
+            check_violation(self, "I3", "%s: %" PRIu64 " p%u is done without a plan", node->label,
+                            doc->id, p);
+        if (!plan || plan->setup.outcome != DOC_NO_OUTCOME)
+            continue;
+        for (uint32_t m = 0; m < plan->module_count; m++) {
+            const struct doc_rec *rec = doc_counted(doc, p, m);
+            if (!rec && !doc->seal->cancelled)
+                check_violation(self, "I3", "%s: %" PRIu64 " p%u m%u is done without a record",
+                                node->label, doc->id, p, m);
+            counted += rec != NULL;
+        }
+    }
+    if (counted > doc->seal->vec_count)
+        check_violation(self, "I3", "%s: %" PRIu64 " counts %zu records, and sealed %zu",
+                        node->label, doc->id, counted, doc->seal->vec_count);
+}
+
+void check_end(struct sim *self)
+{
+    for (unsigned i = 0; i < self->node_count; i++) {
+        const struct sim_node *node = &self->nodes[i];
+        for (size_t d = 0; node->is_up && d < node->disk.doc_count; d++) {
+            sim_mix(self, node->disk.docs[d]->digest);
+            check_counts(self, node, node->disk.docs[d]);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+/* Users: they submit, ask how it goes, cancel; and try again elsewhere when nobody answers. */
+#include "tests/sim/sim.h"
+
+#include "node/store/arena.h"
+#include "node/store/summary.h"
+#include "proto/base/mem.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define ANSWER_US (14 * SIM_S) /* a node says yes or no in 10 s; disks are slow */
+#define TRIES_MAX 4
+#define PROBE_US  (3 * SIM_S) /* into the calm, one more is submitted: the mesh must work again */
+
+enum user_act { USER_SUBMIT, USER_WAITS, USER_ASK, USER_CANCEL, USER_PROBE };
+
+static void plan_act(struct sim *self, uint64_t at_us, enum user_act act, uint64_t eval, uint64_t c)
+{
+    sim_push(self,
+             &(struct sim_event){.at_us = at_us, .kind = SIM_USER, .a = act, .b = eval, .c = c});
+}
+
+struct sim_eval *load_find(struct sim *self, uint64_t eval)
+{
+    for (size_t i = 0; i < self->eval_count; i++)
+        if (self->evals[i].id == eval)
+            return &self->evals[i];
+    return NULL;
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static const char *const names[] = {"one", "two", "three", "four"};
+
+struct sim_eval *load_make(struct sim *self, unsigned projects)
+{
+    if (self->eval_count == SIM_EVALS_MAX)
+        return NULL;
+    struct sim_eval *eval = &self->evals[self->eval_count++];
+    eval->id = 1 + (sim_hash3(self->options.seed, 8, self->eval_count, 0) & (ID_EVAL_MAX - 1));
+    eval->arena = arena_new(1024);
+    struct doc_project *list = arena_take_array(eval->arena, projects, sizeof *list);
+    for (unsigned p = 0; p < projects; p++) {
+        uint64_t chance = sim_hash3(self->options.seed, eval->id, p, 9);
+        list[p] = (struct doc_project){.name = names[p], .source = "projects.zip", .files = 3};
+        if (chance % 12 == 0)
+            list[p].failure = "no tests";
+        else
+            list[p].bundle = hash_of(&chance, sizeof chance);
+    }
+    eval->req = (struct doc_req){.kind = DOC_ZIP,
+                                 .name = "projects.zip",
+                                 .options = {.timeout_s = 10},
+                                 .body = hash_of(&eval->id, sizeof eval->id),
+                                 .projects = list,
+                                 .project_count = projects};
+    return eval;
+}
+
+void load_submit(struct sim *self, struct sim_eval *eval, unsigned at)
+{
+    struct sim_node *node = &self->nodes[at];
+    for (size_t p = 0; p < eval->req.project_count; p++)
+        if (doc_hash_is_set(&eval->req.projects[p].bundle))
+            disk_add_blob(&node->disk, &eval->req.projects[p].bundle);
+    if (eval->req.created_ms == 0)
+        eval->req.created_ms = node_wall_ms(self, node);
+    if (eval->tries > 0)
+        SOMETIMES(SUBMITTED_AGAIN);
+    eval->tries++;
+    eval->at = at;
+    eval->at_life = node->life;
+    eval->is_pending = true;
+    SIM_CHART(self, "user submits %" PRIu64 " at %s", eval->id, node->label);
+    struct delta delta = {.id = eval->id, .req = &eval->req};
+    node_step(self, node,
+              &(struct mesh_event){.kind = MESH_SUBMIT, .eval = eval->id, .delta = &delta});
+}
+
+/* ---- acts ------------------------------------------------------------------------------------ */
+
+/* Any that runs; NULL when none does. */
+static struct sim_node *any_node(struct sim *self)
+{
+    unsigned first = (unsigned)rand_below(&self->user_rand, self->node_count);
+    for (unsigned i = 0; i < self->node_count; i++) {
+        struct sim_node *node = &self->nodes[(first + i) % self->node_count];
+        if (node->is_up && node->paused_until_us <= self->now_us)
+            return node;
+    }
+    return NULL;
+}
+
+static void submit(struct sim *self, struct sim_eval *eval)
+{
+    if (!eval || eval->is_acked)
+        return;
+    struct sim_node *node = any_node(self);
+    if (!node) {
+        plan_act(self, self->now_us + SIM_S, USER_SUBMIT, eval->id, 0);
+        return;
+    }
+    plan_act(self, self->now_us + ANSWER_US, USER_WAITS, eval->id, eval->tries + 1);
+    load_submit(self, eval, node->index);
+}
+
+/* No answer, or no: once more under its key, or another one for who has none. */
+static void try_again(struct sim *self, struct sim_eval *eval, uint64_t after_us)
+{
+    eval->is_pending = false;
+    if (eval->tries >= TRIES_MAX && !self->is_calm)
+        return;
+    struct sim_eval *next = eval;
+    if (!eval->is_keyed) {
+        next = load_make(self, (unsigned)eval->req.project_count);
+        if (!next)
+            return;
+        next->is_probe = eval->is_probe;
+        eval->is_probe = false;
+    }
+    plan_act(self, self->now_us + after_us, USER_SUBMIT, next->id, 0);
+}
+
+static void ask(struct sim *self)
+{
+    if (!self->is_over)
+        plan_act(self, self->now_us + sim_draw(&self->user_rand, 100 * SIM_MS, 2 * SIM_S), USER_ASK,
+                 0, 0);
+    struct sim_node *node = any_node(self);
+    if (!node || self->eval_count == 0)
+        return;
+    const struct sim_eval *eval = &self->evals[rand_below(&self->user_rand, self->eval_count)];
+    node_step(
+        self, node,
+        &(struct mesh_event){.kind = MESH_ASK, .eval = eval->id, .token = self->next_token++});
+}
+
+static void cancel(struct sim *self, struct sim_eval *eval)
+{
+    struct sim_node *node = any_node(self);
+    if (!eval || !node || !eval->is_acked || eval->cancel_acked)
+        return;
+    eval->cancel_wanted = true;
+    SIM_CHART(self, "user cancels %" PRIu64 " at %s", eval->id, node->label);
+    node_step(
+        self, node,
+        &(struct mesh_event){.kind = MESH_CANCEL, .eval = eval->id, .token = self->next_token++});
+}
+
+void load_event(struct sim *self, const struct sim_event *event)
+{
+    struct sim_eval *eval = load_find(self, event->b);
+    switch ((enum user_act)event->a) {
+    case USER_SUBMIT:
+        submit(self, eval);
+        return;
+    case USER_WAITS:
+        if (!eval || !eval->is_pending || eval->tries != event->c)
+            return;
+        if (self->nodes[eval->at].life != eval->at_life)
+            SOMETIMES(SUBMITTER_KILLED);
+        try_again(self, eval, SIM_MS);
+        return;
+    case USER_ASK:
+        ask(self);
+        return;
+    case USER_CANCEL:
+        cancel(self, eval);
+        return;
+    case USER_PROBE:
+        eval = load_make(self, 1);
+        if (!eval)
+            return;
+        eval->is_probe = true;
+        submit(self, eval);
+        return;
+    }
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static void accepted(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
+{
+    struct sim_eval *eval = load_find(self, effect->eval);
+    if (!eval || !eval->is_pending || eval->at != node->index || eval->at_life != node->life)
+        return; /* its user is gone */
+    SIM_CHART(self, "%s: 202 for %" PRIu64 ", %u replicas", node->label, eval->id,
+              effect->replicas);
+    if (effect->replicas == 2)
+        SOMETIMES(ACCEPTED_2);
+    if (effect->replicas == 3)
+        SOMETIMES(ACCEPTED_3);
+    eval->is_pending = false;
+    eval->is_acked = true;
+    eval->replicas = effect->replicas;
+}
+
+static void refused(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
+{
+    struct sim_eval *eval = load_find(self, effect->eval);
+    if (!eval || !eval->is_pending || eval->at != node->index || eval->at_life != node->life)
+        return;
+    SOMETIMES(REFUSED);
+    SIM_CHART(self, "%s: no to %" PRIu64 ": %s", node->label, eval->id,
+              effect->reason ? effect->reason : "-");
+    if (strcmp(effect->reason ? effect->reason : "", "conflict") == 0)
+        eval->is_keyed = false; /* a keyed one that was cancelled is over; draw another id */
+    try_again(self, eval, (1 + effect->retry_s) * SIM_S);
+}
+
+void load_effect(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
+{
+    struct sim_eval *eval = load_find(self, effect->eval);
+    if (effect->kind == MESH_ACCEPTED) {
+        accepted(self, node, effect);
+    } else if (effect->kind == MESH_REFUSED) {
+        refused(self, node, effect);
+    } else if (effect->kind == MESH_ANSWER) {
+        check_read(self, node, effect->eval);
+    } else if (effect->kind == MESH_CANCELLED && effect->is_ok && eval) {
+        SOMETIMES(CANCELLED);
+        eval->cancel_acked = true;
+    }
+}
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+void load_init(struct sim *self)
+{
+    if (self->options.is_scripted)
+        return;
+    const struct sim_swarm *swarm = &self->swarm;
+    for (unsigned i = 0; i < swarm->evals; i++) {
+        struct sim_eval *eval = load_make(self, (unsigned)sim_draw(&self->user_rand, 1, 3));
+        eval->is_keyed = sim_chance(&self->user_rand, 300000);
+        uint64_t at = sim_draw(&self->user_rand, SIM_S, swarm->fault_us);
+        plan_act(self, at, USER_SUBMIT, eval->id, 0);
+        if (i < swarm->cancels)
+            plan_act(self, at + sim_draw(&self->user_rand, 10 * SIM_MS, 8 * SIM_S), USER_CANCEL,
+                     eval->id, 0);
+    }
+    plan_act(self, SIM_S, USER_ASK, 0, 0);
+    plan_act(self, swarm->fault_us + PROBE_US, USER_PROBE, 0, 0);
+}
+
+void load_fini(struct sim *self)
+{
+    for (size_t i = 0; i < self->eval_count; i++)
+        arena_free(self->evals[i].arena);
+}
