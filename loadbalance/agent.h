@@ -7,7 +7,7 @@
  *
  *    OFFER ---> claim out ---- ASSIGN ----> waiting ---> running ---> ended ---> (forgotten)
  *                 |  ^                        |          STARTED      RESULT     RESULT_ACKED,
- *                 |  | again after 0.25-1 s   | 500 ms without slot   each 1 s   DROP
+ *                 |  | again after 0.25-0.8 s  | 500 ms without slot   each 1 s   DROP
  *                 +--+ without an answer      +--> REFUSE (given back)
  *
  * - Never more in slots than there are slots. A local chore that wants a slot comes before waiting
@@ -34,8 +34,8 @@
 #define AGENT_SLOTS_MAX    512
 #define AGENT_BEAT_MS      2000
 #define AGENT_RESEND_MS    1000
-#define AGENT_CLAIM_MS     250  /* a claim without an answer is repeated after this, doubled … */
-#define AGENT_CLAIM_MAX_MS 1000 /* … up to this */
+#define AGENT_CLAIM_MS     250 /* a claim without an answer is repeated after this, doubled … */
+#define AGENT_CLAIM_MAX_MS 800 /* … up to this */
 #define AGENT_WAIT_MS      500
 
 struct agent_config {

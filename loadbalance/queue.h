@@ -32,12 +32,13 @@
  * - A runner that dies under a module while its node lives is the module's doing. The second time
  *   it is given up, blame tests.
  * - A node that dies may have been killed by any module that it executed, or by none. Each that
- *   was seen executing there becomes a SUSPECT: two suspects never run on one node at the same
- *   time, so that the next loss tells them apart. A suspect is given up (blame tests) when three
- *   nodes died under it and no node died in the last ten minutes that did not execute it. Any
- *   other death says that nodes die here anyhow: then it is the cluster's, and is tried again.
- *   Three, since with random kills two in a row are common, and a wrong verdict costs a
- *   mark, while a right one that comes late costs a restart.
+ *   had there and that may have begun is a suspect of that death. One that two nodes died under
+ *   never runs beside another such, so that a third death tells them apart. It is given up (blame
+ *   tests) when the deaths under it are at least three times one more than all the others of the
+ *   last ten minutes: after three where nodes die of nothing else, and never where somebody ends
+ *   nodes at random. Three, since two in a row are common then, and a wrong verdict costs a mark
+ *   while one that comes late costs a restart. After QUEUE_NODE_LOSSES_MAX it is given up
+ *   unproven, blame cluster.
  * - All else (not in the list of its own node, no beat, refused, never started) is the cluster's.
  *   After QUEUE_ATTEMPTS_MAX attempts it is given up, blame cluster, so that every evaluation ends.
  *
@@ -52,14 +53,16 @@
 
 #include "loadbalance/work.h"
 
-#define QUEUE_SILENCE_MS     15000 /* an attempt of a node that says nothing that long is lost */
-#define QUEUE_ADOPT_MS       500   /* a new owner hears who runs what before it hands out */
-#define QUEUE_OFFER_MS       1000  /* at most this long between offers while work waits */
-#define QUEUE_BATCH_MS       200   /* predicted work for one slot in one assignment */
-#define QUEUE_RUNNER_LOSSES  2
-#define QUEUE_NODE_LOSSES    3
-#define QUEUE_LOSS_WINDOW_MS 600000
-#define QUEUE_ATTEMPTS_MAX   20
+#define QUEUE_SILENCE_MS      15000 /* an attempt of a node that says nothing that long is lost */
+#define QUEUE_ADOPT_MS        500   /* a new owner hears who runs what before it hands out */
+#define QUEUE_OFFER_MS        1000  /* at most this long between offers while work waits */
+#define QUEUE_BATCH_MS        200   /* predicted work for one slot in one assignment */
+#define QUEUE_RUNNER_LOSSES   2
+#define QUEUE_NODE_LOSSES     3
+#define QUEUE_NODE_LOSSES_MAX 8
+#define QUEUE_LOSS_WINDOW_MS  600000
+#define QUEUE_PREPARES_MAX    3 /* chores of one project that failed through the cluster's fault */
+#define QUEUE_ATTEMPTS_MAX    20
 
 struct queue_config {
     uint64_t self; /* this node, which is also a peer of its own (rtt 0) */
@@ -134,7 +137,8 @@ struct queue_event {
     struct work work;
     enum work_end end;
     enum work_blame blame;
-    uint32_t prepare_ms; /* a chore that is done: how long it took; 0: not measured */
+    enum work_refusal refusal; /* WORK_REFUSED only */
+    uint32_t prepare_ms;       /* a chore that is done: how long it took; 0: not measured */
     /* PEER, PEER_LOST */
     struct queue_load load;
     enum queue_loss loss;

@@ -1,0 +1,656 @@
+#include "loadbalance/queue.h"
+
+#include "loadbalance/queue_inner.h"
+#include "proto/base/mem.h"
+
+#include <string.h>
+
+#define PREPARE_MS_DEFAULT         5000
+#define PREPARE_TIMEOUT_MS_DEFAULT 1800000
+
+struct queue *queue_new(const struct queue_config *config)
+{
+    struct queue *self = mem_new(sizeof *self);
+    self->config = *config;
+    if (self->config.prepare_timeout_ms == 0)
+        self->config.prepare_timeout_ms = PREPARE_TIMEOUT_MS_DEFAULT;
+    self->prepare_ms = config->prepare_ms ? config->prepare_ms : PREPARE_MS_DEFAULT;
+    self->deadline_ms = UINT64_MAX;
+    rand_init(&self->rand, config->seed);
+    return self;
+}
+
+static void eval_free(struct queue_eval *eval)
+{
+    for (size_t i = 0; i < eval->project_count; i++)
+        queue_project_free(&eval->projects[i]);
+    for (size_t i = 0; i < eval->link_count; i++)
+        queue_link_free(eval->links[i]);
+    free(eval->projects);
+    free(eval->links);
+    free(eval->suspects);
+    free(eval);
+}
+
+void queue_free(struct queue *self)
+{
+    if (!self)
+        return;
+    for (size_t i = 0; i < self->peer_count; i++) {
+        while (self->peers[i]->first)
+            queue_run_free(self->peers[i]->first);
+        free(self->peers[i]);
+    }
+    for (size_t i = 0; i < self->eval_count; i++)
+        eval_free(self->evals[i]);
+    for (size_t i = 0; i < QUEUE_INCIDENTS; i++)
+        free(self->incidents[i].works);
+    free(self->peers);
+    free(self->evals);
+    free(self);
+}
+
+/* ---- effects --------------------------------------------------------------------------------- */
+
+void queue_out_fini(struct queue_out *out)
+{
+    free(out->effects);
+    free(out->items);
+    *out = (struct queue_out){0};
+}
+
+struct queue_effect *queue_emit(struct queue_out *out, enum queue_effect_kind kind,
+                                const struct queue_eval *eval, const struct queue_peer *peer)
+{
+    out->effects = mem_grow(out->effects, &out->capacity, out->count + 1, sizeof *out->effects);
+    struct queue_effect *effect = &out->effects[out->count++];
+    *effect = (struct queue_effect){.kind = kind, .first = out->item_count};
+    if (eval) {
+        effect->eval = eval->id;
+        effect->ballot = eval->ballot;
+    }
+    if (peer)
+        effect->peer = peer->id;
+    return effect;
+}
+
+void queue_emit_item(struct queue_out *out, const struct work *work, uint32_t estimate_ms)
+{
+    out->items = mem_grow(out->items, &out->item_capacity, out->item_count + 1, sizeof *out->items);
+    out->items[out->item_count++] = (struct work_item){.work = *work, .estimate_ms = estimate_ms};
+    out->effects[out->count - 1].count++;
+}
+
+static void cancel(struct queue *self, const struct queue_run *run, struct queue_out *out)
+{
+    (void)self;
+    queue_emit(out, QUEUE_CANCEL, run->eval, run->peer);
+    queue_emit_item(out, &run->work, 0);
+}
+
+/* ---- evaluations ----------------------------------------------------------------------------- */
+
+static size_t eval_place(const struct queue *self, uint64_t id)
+{
+    size_t low = 0;
+    size_t high = self->eval_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (self->evals[middle]->id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct queue_eval *queue_eval_find(const struct queue *self, uint64_t id)
+{
+    size_t at = eval_place(self, id);
+    return at < self->eval_count && self->evals[at]->id == id ? self->evals[at] : NULL;
+}
+
+uint32_t queue_queued(const struct queue_eval *eval)
+{
+    size_t queued = eval->waiting + eval->unready;
+    return queued < UINT32_MAX ? (uint32_t)queued : UINT32_MAX;
+}
+
+static void on_add_eval(struct queue *self, const struct queue_event *event)
+{
+    struct queue_eval *eval = queue_eval_find(self, event->eval);
+    if (eval && work_ballot_compare(event->ballot, eval->ballot) <= 0) {
+        self->stats.ignored++;
+        return;
+    }
+    if (!eval) {
+        size_t at = eval_place(self, event->eval);
+        eval = mem_new(sizeof *eval);
+        self->evals =
+            mem_grow(self->evals, &self->eval_capacity, self->eval_count + 1, sizeof *self->evals);
+        memmove(&self->evals[at + 1], &self->evals[at],
+                (self->eval_count - at) * sizeof *self->evals);
+        self->evals[at] = eval;
+        self->eval_count++;
+        eval->id = event->eval;
+        eval->serial = ++self->serial;
+        eval->served = self->turn;
+    }
+    eval->ballot = event->ballot;
+    eval->weight = event->weight ? event->weight : 1;
+    eval->timeout_ms = event->timeout_ms;
+    if (event->is_adopted)
+        eval->adopt_until_ms = event->now_ms + QUEUE_ADOPT_MS;
+}
+
+static void on_drop(struct queue *self, const struct queue_event *event, struct queue_out *out)
+{
+    struct queue_eval *eval = queue_eval_find(self, event->eval);
+    if (!eval)
+        return;
+    for (size_t i = 0; i < self->peer_count; i++) {
+        struct queue_peer *peer = self->peers[i];
+        struct queue_link *link = queue_link_find(eval, peer);
+        if (!link || link->running == 0)
+            continue;
+        queue_emit(out, QUEUE_CANCEL, eval, peer);
+        for (struct queue_run *run = peer->first, *next; run; run = next) {
+            next = run->next;
+            if (run->eval == eval)
+                queue_run_free(run);
+        }
+    }
+    if (eval->is_rumored)
+        queue_emit(out, QUEUE_RUMOR, eval, NULL);
+    size_t at = eval_place(self, event->eval);
+    memmove(&self->evals[at], &self->evals[at + 1],
+            (--self->eval_count - at) * sizeof *self->evals);
+    eval_free(eval);
+}
+
+/* ---- what there is to do --------------------------------------------------------------------- */
+
+static void on_add_project(struct queue *self, const struct queue_event *event)
+{
+    struct queue_eval *eval = queue_eval_find(self, event->eval);
+    if (!eval || queue_project_find(eval, event->p) || !queue_project_add(eval, event->p)) {
+        self->stats.ignored++;
+        return;
+    }
+    struct queue_project *project = &eval->projects[event->p];
+    project->has_plan = event->has_plan;
+    project->estimate_ms = event->estimate_ms;
+    project->chore.estimate_ms = queue_prepare_ms(self, project);
+    queue_project_refresh(eval, project);
+}
+
+static void on_add_modules(struct queue *self, const struct queue_event *event)
+{
+    struct queue_eval *eval = queue_eval_find(self, event->eval);
+    struct queue_project *project = eval ? queue_project_add(eval, event->p) : NULL;
+    if (!project || project->is_over) {
+        self->stats.ignored++;
+        return;
+    }
+    project->has_plan = true;
+    project->held_until_ms = 0;
+    for (size_t i = 0; i < event->module_count; i++) {
+        const struct queue_module *module = &event->modules[i];
+        struct queue_task *task = queue_task_add(project, module->m);
+        if (!task || task->state != TASK_NONE) {
+            self->stats.ignored++;
+            continue;
+        }
+        task->estimate_ms = module->estimate_ms;
+        task->is_measured = module->is_measured;
+        queue_task_wait(eval, project, module->m);
+    }
+    queue_project_refresh(eval, project);
+}
+
+static void module_over(struct queue *self, struct queue_eval *eval, struct queue_project *project,
+                        uint32_t m, struct queue_out *out)
+{
+    struct queue_task *task = &project->modules[m];
+    if (task->run) {
+        if (!task->run->is_ended)
+            cancel(self, task->run, out);
+        queue_run_free(task->run);
+    }
+    if (task->state == TASK_WAITING)
+        queue_task_leave(eval, project, m, TASK_OVER);
+    task->state = TASK_OVER;
+}
+
+static void on_module_over(struct queue *self, const struct queue_event *event,
+                           struct queue_out *out)
+{
+    struct queue_eval *eval = queue_eval_find(self, event->eval);
+    struct queue_project *project = eval ? queue_project_add(eval, event->p) : NULL;
+    if (project && queue_task_add(project, event->m))
+        module_over(self, eval, project, event->m, out);
+    else
+        self->stats.ignored++;
+}
+
+static void stop_chores(struct queue *self, const struct queue_eval *eval, uint32_t p,
+                        struct queue_out *out)
+{
+    for (size_t i = 0; i < eval->link_count; i++) {
+        if (!(queue_link_bits(eval->links[i], p) & LINK_PREPARING))
+            continue;
+        struct queue_run *run = queue_run_find_chore(eval->links[i]->peer, eval->id, p);
+        if (!run)
+            continue;
+        if (!run->is_ended)
+            cancel(self, run, out);
+        queue_run_free(run);
+    }
+}
+
+static void on_project_over(struct queue *self, const struct queue_event *event,
+                            struct queue_out *out)
+{
+    struct queue_eval *eval = queue_eval_find(self, event->eval);
+    struct queue_project *project = eval ? queue_project_add(eval, event->p) : NULL;
+    if (!project) {
+        self->stats.ignored++;
+        return;
+    }
+    project->is_over = true;
+    for (uint32_t m = 0; m < project->module_capacity; m++)
+        if (project->modules[m].state != TASK_NONE)
+            module_over(self, eval, project, m, out);
+    stop_chores(self, eval, event->p, out);
+    queue_project_refresh(eval, project);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+static bool is_everywhere(const struct queue *self, const struct queue_eval *eval, uint32_t p,
+                          enum link_bit bit)
+{
+    for (size_t i = 0; i < self->peer_count; i++) {
+        const struct queue_peer *peer = self->peers[i];
+        const struct queue_link *link = queue_link_find(eval, peer);
+        if (!peer->load.is_draining && !(link && (queue_link_bits(link, p) & bit)))
+            return false;
+    }
+    return true;
+}
+
+/* The chore failed on that node; another may do better, or the same after all others. */
+static void on_unprepared(struct queue *self, struct queue_run *run,
+                          const struct queue_event *event, struct queue_out *out)
+{
+    struct queue_eval *eval = run->eval;
+    struct work work = run->work;
+    struct queue_project *project = &eval->projects[work.p];
+    struct queue_link *link = queue_link_get(eval, run->peer);
+    if (event->blame == WORK_BLAME_PROJECT) {
+        project->held_until_ms = event->now_ms + QUEUE_HOLD_MS;
+        eval->held++;
+        queue_run_free(run);
+        return;
+    }
+    bool was_needed = project->ready == 0;
+    queue_link_set(eval, link, work.p, LINK_FAILED, 0);
+    queue_run_free(run);
+    if (was_needed && ++project->failures >= QUEUE_PREPARES_MAX) {
+        project->chore.state = TASK_GIVEN_UP;
+        queue_project_refresh(eval, project);
+        queue_give_up(self, eval, &work, WORK_BLAME_CLUSTER, out);
+    } else if (is_everywhere(self, eval, work.p, LINK_FAILED)) {
+        for (size_t i = 0; i < eval->link_count; i++)
+            queue_link_set(eval, eval->links[i], work.p, 0, LINK_FAILED);
+    }
+}
+
+static void chore_done(struct queue *self, struct queue_run *run, uint32_t took_ms)
+{
+    struct queue_eval *eval = run->eval;
+    struct queue_link *link = queue_link_get(eval, run->peer);
+    uint32_t p = run->work.p;
+    if (took_ms > 0) {
+        self->prepare_ms =
+            (uint32_t)(((uint64_t)self->prepare_ms * 7 + (uint64_t)took_ms * 3) / 10);
+        eval->projects[p].prepare_ms = took_ms;
+    }
+    queue_link_set(eval, link, p, LINK_READY, LINK_FAILED);
+    queue_run_free(run);
+}
+
+static struct queue_run *find_run(const struct queue *self, uint64_t peer_id,
+                                  const struct work *work)
+{
+    struct queue_peer *peer = queue_peer_find(self, peer_id);
+    struct queue_eval *eval = queue_eval_find(self, work->eval);
+    if (!peer || !eval)
+        return NULL;
+    struct queue_run *run = NULL;
+    if (work->m == WORK_CHORE) {
+        run = queue_run_find_chore(peer, work->eval, work->p);
+    } else {
+        struct queue_task *task = queue_task_find(eval, work);
+        run = task ? task->run : NULL;
+    }
+    return run && run->peer == peer && work_is_same(&run->work, work) ? run : NULL;
+}
+
+static void on_refused(struct queue *self, struct queue_run *run, const struct queue_event *event,
+                       struct queue_out *out)
+{
+    struct queue_link *link = queue_link_get(run->eval, run->peer);
+    uint32_t p = run->work.p;
+    if (event->refusal == WORK_UNREADY && run->work.m != WORK_CHORE)
+        queue_link_set(run->eval, link, p, 0, LINK_READY);
+    queue_lose(self, run, LOSS_NONE, event->now_ms, out);
+}
+
+static void on_ended(struct queue *self, const struct queue_event *event, struct queue_out *out)
+{
+    struct queue_run *run = find_run(self, event->peer, &event->work);
+    if (!run) {
+        self->stats.duplicates++;
+        return;
+    }
+    bool is_chore = run->work.m == WORK_CHORE;
+    switch (event->end) {
+    case WORK_DONE:
+        if (is_chore) {
+            chore_done(self, run, event->prepare_ms);
+        } else {
+            run->is_ended = true;
+            run->since_ms = event->now_ms;
+        }
+        break;
+    case WORK_LOST:
+        queue_lose(self, run, event->blame == WORK_BLAME_CLUSTER ? LOSS_CLUSTER : LOSS_RUNNER,
+                   event->now_ms, out);
+        break;
+    case WORK_UNPREPARED:
+        if (is_chore)
+            on_unprepared(self, run, event, out);
+        else
+            queue_lose(self, run, LOSS_CLUSTER, event->now_ms, out);
+        break;
+    case WORK_REFUSED:
+        on_refused(self, run, event, out);
+        break;
+    case WORK_CANCELLED:
+        queue_lose(self, run, LOSS_NONE, event->now_ms, out);
+        break;
+    }
+}
+
+/* ---- what the nodes say ---------------------------------------------------------------------- */
+
+static void adopt(struct queue *self, struct queue_peer *peer, const struct work_item *item,
+                  uint64_t now_ms, struct queue_out *out)
+{
+    struct queue_eval *eval = queue_eval_find(self, item->work.eval);
+    struct queue_project *project = eval ? queue_project_find(eval, item->work.p) : NULL;
+    struct queue_task *task = project ? queue_task_find(eval, &item->work) : NULL;
+    if (!task || item->phase == WORK_ENDED)
+        return;
+    bool is_chore = item->work.m == WORK_CHORE;
+    bool is_wanted = is_chore ? !project->is_over : task->state == TASK_WAITING;
+    if (!is_wanted) {
+        queue_emit(out, QUEUE_CANCEL, eval, peer);
+        queue_emit_item(out, &item->work, 0);
+        return;
+    }
+    if (is_chore)
+        queue_link_set(eval, queue_link_get(eval, peer), project->p, LINK_PREPARING, 0);
+    else
+        queue_task_leave(eval, project, item->work.m, TASK_RUNNING);
+    struct queue_run *run = queue_run_add(self, eval, peer, &item->work, now_ms);
+    run->is_waiting = item->phase == WORK_WAITING;
+    self->stats.adopted++;
+}
+
+/* The attempt that is known, or is as good: a node runs a module or a chore once. */
+static struct queue_run *known_run(struct queue *self, struct queue_peer *peer,
+                                   const struct work_item *item)
+{
+    struct queue_eval *eval = queue_eval_find(self, item->work.eval);
+    if (!eval)
+        return NULL;
+    if (item->work.m == WORK_CHORE)
+        return queue_run_find_chore(peer, eval->id, item->work.p);
+    struct queue_task *task = queue_task_find(eval, &item->work);
+    return task && task->run && task->run->peer == peer ? task->run : NULL;
+}
+
+static void on_beat(struct queue *self, const struct queue_event *event, struct queue_out *out)
+{
+    struct queue_peer *peer = queue_peer_find(self, event->peer);
+    if (!peer) {
+        self->stats.ignored++;
+        return;
+    }
+    peer->beat_ms = event->now_ms;
+    uint64_t beat = ++self->beat;
+    for (size_t i = 0; i < event->item_count; i++) {
+        const struct work_item *item = &event->items[i];
+        struct queue_run *run = known_run(self, peer, item);
+        if (run) {
+            run->beat = beat;
+            run->work = item->work;
+            run->is_waiting = item->phase == WORK_WAITING;
+        } else {
+            adopt(self, peer, item, event->now_ms, out);
+        }
+    }
+    uint64_t grace = QUEUE_GRACE_MS + 4 * (uint64_t)peer->load.rtt_us / 1000;
+    for (struct queue_run *run = peer->first, *next; run; run = next) {
+        next = run->next;
+        if (run->beat != beat && !run->is_ended && run->since_ms + grace < event->now_ms)
+            queue_lose(self, run, LOSS_CLUSTER, event->now_ms, out);
+    }
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+static bool is_too_long(const struct queue *self, const struct queue_run *run, uint64_t now_ms)
+{
+    uint64_t limit =
+        run->work.m == WORK_CHORE ? self->config.prepare_timeout_ms : run->eval->timeout_ms;
+    if (run->is_waiting || limit == 0)
+        return false;
+    return run->since_ms + 2 * limit < now_ms;
+}
+
+static void look_after_runs(struct queue *self, struct queue_peer *peer, uint64_t now_ms,
+                            struct queue_out *out)
+{
+    for (struct queue_run *run = peer->first, *next; run; run = next) {
+        next = run->next;
+        uint64_t heard = run->since_ms > peer->beat_ms ? run->since_ms : peer->beat_ms;
+        bool is_silent = heard + QUEUE_SILENCE_MS < now_ms;
+        bool is_forgotten = run->is_ended && run->since_ms + QUEUE_SILENCE_MS < now_ms;
+        if (!is_silent && !is_forgotten && !is_too_long(self, run, now_ms))
+            continue;
+        cancel(self, run, out);
+        queue_lose(self, run, LOSS_CLUSTER, now_ms, out);
+    }
+}
+
+static void release_held(struct queue_eval *eval, uint64_t now_ms)
+{
+    eval->held = 0;
+    for (size_t i = 0; i < eval->project_count; i++) {
+        struct queue_project *project = &eval->projects[i];
+        if (project->held_until_ms > now_ms) {
+            eval->held++;
+        } else if (project->held_until_ms > 0) {
+            project->held_until_ms = 0;
+            queue_project_refresh(eval, project);
+        }
+    }
+}
+
+static void on_tick(struct queue *self, uint64_t now_ms, struct queue_out *out)
+{
+    if (now_ms < self->tick_ms + QUEUE_TICK_MS)
+        return;
+    self->tick_ms = now_ms;
+    for (size_t i = 0; i < self->peer_count; i++)
+        look_after_runs(self, self->peers[i], now_ms, out);
+    for (size_t i = 0; i < self->eval_count; i++)
+        if (self->evals[i]->held > 0)
+            release_held(self->evals[i], now_ms);
+}
+
+static void tell_rumor(struct queue_eval *eval, struct queue_out *out)
+{
+    bool has_work = queue_queued(eval) > 0;
+    if (has_work == eval->is_rumored)
+        return;
+    eval->is_rumored = has_work;
+    struct queue_effect *effect = queue_emit(out, QUEUE_RUMOR, eval, NULL);
+    effect->queued = queue_queued(eval);
+    effect->weight = eval->weight;
+}
+
+/* Offers what is new, and again what waits for too long. */
+static uint64_t offer_what_waits(struct queue *self, struct queue_eval *eval, uint64_t now_ms,
+                                 struct queue_out *out)
+{
+    if (queue_queued(eval) == 0)
+        return UINT64_MAX;
+    uint64_t gap = eval->is_news ? QUEUE_OFFER_GAP_MS : QUEUE_OFFER_MS;
+    uint64_t due = eval->offered_ms ? eval->offered_ms + gap : now_ms;
+    if (due < eval->adopt_until_ms)
+        due = eval->adopt_until_ms;
+    if (due > now_ms)
+        return due;
+    queue_offer(self, eval, now_ms, out);
+    tell_rumor(eval, out);
+    return now_ms + QUEUE_OFFER_MS;
+}
+
+static void settle(struct queue *self, const struct queue_event *event, struct queue_out *out)
+{
+    bool is_tick = event->kind == QUEUE_TICK;
+    uint64_t next = self->eval_count > 0 ? self->tick_ms + QUEUE_TICK_MS : UINT64_MAX;
+    for (size_t i = 0; i < self->eval_count; i++) {
+        struct queue_eval *eval = self->evals[i];
+        uint64_t due = offer_what_waits(self, eval, event->now_ms, out);
+        next = due < next ? due : next;
+        if (is_tick && queue_queued(eval) == 0)
+            tell_rumor(eval, out);
+    }
+    self->deadline_ms = next;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static void on_peer(struct queue *self, const struct queue_event *event, struct queue_out *out)
+{
+    bool is_new = !queue_peer_find(self, event->peer);
+    queue_peer_update(self, event);
+    if (is_new)
+        queue_offer_all_to(self, queue_peer_find(self, event->peer), event->now_ms, out);
+}
+
+void queue_step(struct queue *self, const struct queue_event *event, struct queue_out *out)
+{
+    out->count = 0;
+    out->item_count = 0;
+    struct queue_peer *peer;
+    switch (event->kind) {
+    case QUEUE_TICK:
+        break;
+    case QUEUE_ADD_EVAL:
+        on_add_eval(self, event);
+        break;
+    case QUEUE_ADD_PROJECT:
+        on_add_project(self, event);
+        break;
+    case QUEUE_ADD_MODULES:
+        on_add_modules(self, event);
+        break;
+    case QUEUE_MODULE_OVER:
+        on_module_over(self, event, out);
+        break;
+    case QUEUE_PROJECT_OVER:
+        on_project_over(self, event, out);
+        break;
+    case QUEUE_DROP:
+        on_drop(self, event, out);
+        break;
+    case QUEUE_CLAIM:
+        queue_claim(self, event, out);
+        break;
+    case QUEUE_ENDED:
+        on_ended(self, event, out);
+        break;
+    case QUEUE_PEER:
+        on_peer(self, event, out);
+        break;
+    case QUEUE_PEER_LOST:
+        peer = queue_peer_find(self, event->peer);
+        if (peer)
+            queue_peer_lose(self, peer, event, out);
+        break;
+    case QUEUE_BEAT:
+        on_beat(self, event, out);
+        break;
+    }
+    on_tick(self, event->now_ms, out);
+    settle(self, event, out);
+}
+
+uint64_t queue_deadline(const struct queue *self) { return self->deadline_ms; }
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+struct queue_left queue_left(const struct queue *self, uint64_t id)
+{
+    struct queue_left left = {0};
+    for (size_t i = 0; i < self->eval_count; i++) {
+        const struct queue_eval *eval = self->evals[i];
+        if (id != 0 && eval->id != id)
+            continue;
+        left.modules += eval->waiting;
+        left.waiting_ms += eval->waiting_ms;
+        left.running += eval->running;
+        left.chores += eval->unready;
+        for (size_t p = 0; p < eval->project_count; p++)
+            left.chores += eval->projects[p].preparing > 0 && eval->projects[p].ready == 0;
+    }
+    return left;
+}
+
+static int compare_attempts(const void *a, const void *b)
+{
+    const struct queue_attempt *x = a;
+    const struct queue_attempt *y = b;
+    if (x->work.p != y->work.p)
+        return x->work.p < y->work.p ? -1 : 1;
+    if (x->work.m != y->work.m)
+        return x->work.m < y->work.m ? -1 : 1;
+    return x->peer < y->peer ? -1 : x->peer > y->peer;
+}
+
+size_t queue_attempts(const struct queue *self, uint64_t eval, struct queue_attempt *list,
+                      size_t room)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->peer_count; i++) {
+        for (const struct queue_run *run = self->peers[i]->first; run; run = run->next) {
+            if (run->work.eval != eval)
+                continue;
+            if (count < room)
+                list[count] = (struct queue_attempt){
+                    .work = run->work, .peer = run->peer->id, .since_ms = run->since_ms};
+            count++;
+        }
+    }
+    if (room > 0)
+        qsort(list, count < room ? count : room, sizeof *list, compare_attempts);
+    return count;
+}
+
+struct queue_stats queue_stats(const struct queue *self) { return self->stats; }
