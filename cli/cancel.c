@@ -5,10 +5,10 @@
 #include <stdio.h>
 
 struct cancel_options {
-    char *node;
+    struct verb_shared shared;
 };
 
-static const struct opt_row rows[] = {VERB_NODE_ROW(struct cancel_options, node)};
+static const struct opt_row rows[] = {VERB_NODE_ROW(struct cancel_options)};
 
 static const struct opt_table table = {
     .program = "testmesh cancel",
@@ -23,7 +23,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     (void)parts;
     const struct cancel_options *self = options;
     struct err err = ERR_INIT;
-    owned_http *http = http_open(self->node, &err);
+    owned_http *http = http_open(self->shared.node, &err);
     if (http == NULL || client_check_id(operands->items[0], &err) != 0)
         return verb_fail(&err);
     owned_mem char *path = mem_printf("/evaluation/%s", operands->items[0]);

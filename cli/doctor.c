@@ -22,7 +22,7 @@
 #define DISK_GOOD (UINT64_C(2) << 30) /* environments of a class with a scientific stack */
 
 struct doctor_options {
-    char *node;
+    struct verb_shared shared;
     char *python;
     char *uv;
     char *bwrap;
@@ -30,7 +30,7 @@ struct doctor_options {
 };
 
 static const struct opt_row rows[] = {
-    VERB_NODE_ROW(struct doctor_options, node),
+    VERB_NODE_ROW(struct doctor_options),
     {.flag = "python",
      .type = OPT_STRING,
      .env = "TESTMESH_PYTHON",
@@ -226,7 +226,7 @@ static void check_node(const struct doctor_options *self, struct finding *out)
     struct err err = ERR_INIT;
     owned_answer answer = {0};
     struct http_request request = {.path = "/healthz", .timeout_ms = 3000};
-    owned_http *http = http_open(self->node, &err);
+    owned_http *http = http_open(self->shared.node, &err);
     if (http != NULL && http_send(http, &request, &answer, &err) == 0) {
         buf_printf(&out->found, "%s answers %ld", http_url(http), answer.status);
         find(out, answer.status == 200 ? GOOD : POOR,

@@ -18,9 +18,9 @@
 #define LINE_SHOWN    400
 
 struct inspect_options {
+    struct verb_shared shared;
     char *python;
     bool all;
-    bool json;
 };
 
 static const struct opt_row rows[] = {
@@ -36,11 +36,7 @@ static const struct opt_row rows[] = {
      .type = OPT_BOOL,
      .help = "Name every module",
      .offset = offsetof(struct inspect_options, all)},
-    {.flag = "json",
-     .short_flag = 'j',
-     .type = OPT_BOOL,
-     .help = "One JSON object a project, with all that was found",
-     .offset = offsetof(struct inspect_options, json)},
+    VERB_JSON_ROW(struct inspect_options, "One JSON object a project, with all that was found"),
 };
 
 static const struct opt_table table = {
@@ -149,7 +145,7 @@ struct inspection {
 static void add_project(struct inspection *self, const char *name, json_t *described)
 {
     self->modules += json_array_size(candidates_of(described));
-    if (self->options->json) {
+    if (self->options->shared.json) {
         struct json_out json;
         json_object_set_new(described, "folder", json_string(name));
         json_out_init(&json, &self->out);
@@ -250,7 +246,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     }
     int rc = inspect(&self, operands->items[0], &err);
     if (rc == 0) {
-        if (!self.options->json)
+        if (!self.options->shared.json)
             buf_printf(&self.out, "%s%zu project%s, %zu module%s\n", self.projects > 0 ? "\n" : "",
                        self.projects, self.projects == 1 ? "" : "s", self.modules,
                        self.modules == 1 ? "" : "s");

@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 struct logs_options {
-    char *node;
+    struct verb_shared shared;
     bool full;
 };
 
 static const struct opt_row rows[] = {
-    VERB_NODE_ROW(struct logs_options, node),
+    VERB_NODE_ROW(struct logs_options),
     {.flag = "full",
      .short_flag = 'f',
      .type = OPT_BOOL,
@@ -44,7 +44,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     (void)parts;
     const struct logs_options *self = options;
     struct err err = ERR_INIT;
-    owned_http *http = http_open(self->node, &err);
+    owned_http *http = http_open(self->shared.node, &err);
     if (http == NULL || client_check_id(operands->items[0], &err) != 0)
         return verb_fail(&err);
     owned_buf path = BUF_INIT;

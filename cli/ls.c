@@ -13,14 +13,13 @@
 #define FIELD_SHOWN 64
 
 struct ls_options {
-    char *node;
-    bool json;
+    struct verb_shared shared;
     int64_t limit;
     char *status;
 };
 
 static const struct opt_row rows[] = {
-    VERB_NODE_ROW(struct ls_options, node),
+    VERB_NODE_ROW(struct ls_options),
     {.flag = "limit",
      .short_flag = 'l',
      .type = OPT_INT,
@@ -34,11 +33,7 @@ static const struct opt_row rows[] = {
      .metavar = "WORD",
      .help = "Only those that are submitted, preparing, running, done, cancelled or failed",
      .offset = offsetof(struct ls_options, status)},
-    {.flag = "json",
-     .short_flag = 'j',
-     .type = OPT_BOOL,
-     .help = "Print the node's own list",
-     .offset = offsetof(struct ls_options, json)},
+    VERB_JSON_ROW(struct ls_options, "Print the node's own list"),
 };
 
 static const struct opt_table table = {
@@ -97,7 +92,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     (void)parts;
     const struct ls_options *self = options;
     struct err err = ERR_INIT;
-    owned_http *http = http_open(self->node, &err);
+    owned_http *http = http_open(self->shared.node, &err);
     if (http == NULL)
         return verb_fail(&err);
     owned_buf path = BUF_INIT;
@@ -110,7 +105,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     if (list == NULL)
         return verb_fail(&err);
     owned_buf out = BUF_INIT;
-    if (self->json) {
+    if (self->shared.json) {
         struct json_out json;
         json_out_init(&json, &out);
         json_out_value(&json, list);

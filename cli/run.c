@@ -10,18 +10,16 @@
 #include <sys/stat.h>
 
 struct run_options {
-    char *node;
-    bool json;
+    struct verb_shared shared;
     char *name;
     char *tests;
-    uint64_t timeout_ms;
     uint64_t module_timeout_ms;
     int64_t fail_under;
     bool wait;
 };
 
 static const struct opt_row rows[] = {
-    VERB_NODE_ROW(struct run_options, node),
+    VERB_NODE_ROW(struct run_options),
     {.flag = "name",
      .type = OPT_STRING,
      .help = "Name of the evaluation in lists",
@@ -31,14 +29,8 @@ static const struct opt_row rows[] = {
      .metavar = "ZIP|FOLDER",
      .help = "Tests that are laid over every project, in place of its own of the same names",
      .offset = offsetof(struct run_options, tests)},
-    {.flag = "timeout",
-     .short_flag = 't',
-     .type = OPT_DURATION,
-     .fallback = "0",
-     .zero_word = "no limit",
-     .max = INT64_C(7) * 86400000,
-     .help = "Wait no longer; what there is then is shown, and the evaluation goes on",
-     .offset = offsetof(struct run_options, timeout_ms)},
+    VERB_TIMEOUT_ROW(struct run_options,
+                     "Wait no longer; what there is then is shown, and the evaluation goes on"),
     {.flag = "module-timeout",
      .type = OPT_DURATION,
      .fallback = "0",
@@ -61,11 +53,7 @@ static const struct opt_row rows[] = {
      .fallback = "yes",
      .help = "Print the id and end",
      .offset = offsetof(struct run_options, wait)},
-    {.flag = "json",
-     .short_flag = 'j',
-     .type = OPT_BOOL,
-     .help = "Print the result as JSON",
-     .offset = offsetof(struct run_options, json)},
+    VERB_JSON_ROW(struct run_options, "Print the result as JSON"),
 };
 
 static const struct opt_table table = {
@@ -170,7 +158,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     owned_pack projects = {0};
     owned_pack tests = {0};
     struct client_upload upload = {.name = self->name};
-    owned_http *http = http_open(self->node, &err);
+    owned_http *http = http_open(self->shared.node, &err);
     if (http == NULL || prepare(operands, &projects, &upload, &err) != 0 ||
         prepare_tests(self->tests, &tests, &upload, &err) != 0)
         return verb_fail(&err);
@@ -179,10 +167,11 @@ static int run(const void *options, const struct opt_list *operands, const struc
         more = mem_printf("{\"timeout_s\":%llu}",
                           (unsigned long long)(self->module_timeout_ms + 999) / 1000);
     upload.options = more;
-    if (!self->json && self->wait)
+    if (!self->shared.json && self->wait)
         tell_packed(&projects);
-    struct follow_options follow = {
-        .timeout_ms = self->timeout_ms, .fail_under = (double)self->fail_under, .json = self->json};
+    struct follow_options follow = {.timeout_ms = self->shared.timeout_ms,
+                                    .fail_under = (double)self->fail_under,
+                                    .json = self->shared.json};
     return run_upload(http, &upload, &follow, self->wait);
 }
 

@@ -5,23 +5,18 @@
 #include "proto/base/mem.h"
 
 struct show_options {
-    char *node;
-    bool json;
+    struct verb_shared shared;
     bool modules;
 };
 
 static const struct opt_row rows[] = {
-    VERB_NODE_ROW(struct show_options, node),
+    VERB_NODE_ROW(struct show_options),
     {.flag = "modules",
      .short_flag = 'm',
      .type = OPT_BOOL,
      .help = "A line for each module too",
      .offset = offsetof(struct show_options, modules)},
-    {.flag = "json",
-     .short_flag = 'j',
-     .type = OPT_BOOL,
-     .help = "Print the node's own document",
-     .offset = offsetof(struct show_options, json)},
+    VERB_JSON_ROW(struct show_options, "Print the node's own document"),
 };
 
 static const struct opt_table table = {
@@ -52,7 +47,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     (void)parts;
     const struct show_options *self = options;
     struct err err = ERR_INIT;
-    owned_http *http = http_open(self->node, &err);
+    owned_http *http = http_open(self->shared.node, &err);
     if (http == NULL || client_check_id(operands->items[0], &err) != 0)
         return verb_fail(&err);
     owned_mem char *path = mem_printf("/evaluation/%s", operands->items[0]);
@@ -62,7 +57,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     if (http_expect(http, &request, &answer, &err) != 0 ||
         doc_read_answer(&doc, buf_str(&answer.body), answer.body.len, &err) != 0)
         return verb_fail(&err);
-    if (self->json) {
+    if (self->shared.json) {
         buf_putc(&answer.body, '\n');
         verb_print(&answer.body);
     } else {

@@ -12,16 +12,15 @@
 #define DETAIL_SHOWN 65536
 
 struct tests_options {
-    char *node;
+    struct verb_shared shared;
     bool failed;
     bool detail;
-    bool json;
     char *project;
     char *module;
 };
 
 static const struct opt_row rows[] = {
-    VERB_NODE_ROW(struct tests_options, node),
+    VERB_NODE_ROW(struct tests_options),
     {.flag = "failed",
      .short_flag = 'f',
      .type = OPT_BOOL,
@@ -44,11 +43,7 @@ static const struct opt_row rows[] = {
      .metavar = "PATH",
      .help = "Only this module",
      .offset = offsetof(struct tests_options, module)},
-    {.flag = "json",
-     .short_flag = 'j',
-     .type = OPT_BOOL,
-     .help = "One JSON object a line",
-     .offset = offsetof(struct tests_options, json)},
+    VERB_JSON_ROW(struct tests_options, "One JSON object a line"),
 };
 
 static const struct opt_table table = {
@@ -119,7 +114,7 @@ static bool take_item(void *arg, const json_t *item)
     struct listing *self = arg;
     owned_buf out = BUF_INIT;
     self->count++;
-    if (self->options->json) {
+    if (self->options->shared.json) {
         struct json_out json;
         json_out_init(&json, &out);
         json_out_value(&json, item);
@@ -137,7 +132,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     struct listing self = {.options = options};
     struct err err = ERR_INIT;
     terminal_init(&self.terminal, stdout);
-    owned_http *http = http_open(self.options->node, &err);
+    owned_http *http = http_open(self.options->shared.node, &err);
     if (http == NULL || client_check_id(operands->items[0], &err) != 0)
         return verb_fail(&err);
     static const char *const bad[] = {"failed", "error"};
@@ -152,7 +147,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
         if (client_each_test(http, &query, take_item, &self, &err) != 0)
             return verb_fail(&err);
     }
-    if (self.count == 0 && !self.options->json)
+    if (self.count == 0 && !self.options->shared.json)
         puts(self.options->failed ? "no test failed" : "no tests");
     return CLI_PASSED;
 }

@@ -26,12 +26,32 @@ const struct cli_verb *verb_at(size_t index);
 
 #define VERB_NODE_DEFAULT "http://127.0.0.1:5001"
 
-/* The row that every verb has which speaks to a node. */
-#define VERB_NODE_ROW(type_, member_)                                                              \
+/* Options that several verbs have: each has the name, letter and bounds of its row here, and says
+ * with `help_` only what it does with it. They fill the member `shared` of the verb's struct. */
+struct verb_shared {
+    char *node; /* URL */
+    bool json;
+    uint64_t timeout_ms;
+};
+
+#define VERB_NODE_ROW(type_)                                                                       \
     {                                                                                              \
         .flag = "node", .short_flag = 'n', .env = "TESTMESH_NODE", .type = OPT_STRING,             \
         .fallback = VERB_NODE_DEFAULT, .metavar = "URL", .help = "Any node of the mesh",           \
-        .offset = offsetof(type_, member_)                                                         \
+        .offset = offsetof(type_, shared.node)                                                     \
+    }
+
+#define VERB_JSON_ROW(type_, help_)                                                                \
+    {                                                                                              \
+        .flag = "json", .short_flag = 'j', .type = OPT_BOOL, .help = (help_),                      \
+        .offset = offsetof(type_, shared.json)                                                     \
+    }
+
+#define VERB_TIMEOUT_ROW(type_, help_)                                                             \
+    {                                                                                              \
+        .flag = "timeout", .short_flag = 't', .type = OPT_DURATION, .fallback = "0",               \
+        .zero_word = "no limit", .max = INT64_C(7) * 86400000, .help = (help_),                    \
+        .offset = offsetof(type_, shared.timeout_ms)                                               \
     }
 
 /* Prints "testmesh: …" with the error's text to standard error, and returns the exit code that

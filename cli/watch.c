@@ -4,26 +4,13 @@
 #include "proto/base/mem.h"
 
 struct watch_options {
-    char *node;
-    bool json;
-    uint64_t timeout_ms;
+    struct verb_shared shared;
 };
 
 static const struct opt_row rows[] = {
-    VERB_NODE_ROW(struct watch_options, node),
-    {.flag = "timeout",
-     .short_flag = 't',
-     .type = OPT_DURATION,
-     .fallback = "0",
-     .zero_word = "no limit",
-     .max = INT64_C(7) * 86400000,
-     .help = "Wait no longer",
-     .offset = offsetof(struct watch_options, timeout_ms)},
-    {.flag = "json",
-     .short_flag = 'j',
-     .type = OPT_BOOL,
-     .help = "Print the result as JSON",
-     .offset = offsetof(struct watch_options, json)},
+    VERB_NODE_ROW(struct watch_options),
+    VERB_TIMEOUT_ROW(struct watch_options, "Wait no longer"),
+    VERB_JSON_ROW(struct watch_options, "Print the result as JSON"),
 };
 
 static const struct opt_table table = {
@@ -39,13 +26,13 @@ static int run(const void *options, const struct opt_list *operands, const struc
     (void)parts;
     const struct watch_options *self = options;
     struct err err = ERR_INIT;
-    owned_http *http = http_open(self->node, &err);
+    owned_http *http = http_open(self->shared.node, &err);
     if (http == NULL || client_check_id(operands->items[0], &err) != 0)
         return verb_fail(&err);
     struct follow_options follow = {.id = operands->items[0],
-                                    .timeout_ms = self->timeout_ms,
+                                    .timeout_ms = self->shared.timeout_ms,
                                     .fail_under = -1,
-                                    .json = self->json};
+                                    .json = self->shared.json};
     return follow_evaluation(http, &follow);
 }
 
