@@ -75,7 +75,9 @@ enum mesh_event_kind {
     MESH_FRAME,       /* peer, bytes */
     MESH_LINK_UP,     /* peer */
     MESH_LINK_DOWN,   /* peer, link_end */
-    MESH_PROBED,      /* token, is_ok: connected; else refused. In vain: say nothing */
+    MESH_PROBED,      /* token, is_ok: `peer` itself answers there; else refused. In vain, or
+                         another node answers: say nothing. (Who only sees that something listens
+                         would keep a member alive whose address a stranger has now) */
     MESH_UNREACHABLE, /* addr: the kernel says that nothing listens there */
     MESH_JOIN,        /* addr: where others may be; from --join, DNS or the operator */
 
@@ -127,7 +129,7 @@ struct mesh_event {
 enum mesh_effect_kind {
     MESH_SEND_DATAGRAM, /* addr, bytes: to be sealed */
     MESH_SEND_FRAME,    /* peer, addr, bytes: over its link, opened when there is none */
-    MESH_PROBE,         /* token, addr: connect, and close */
+    MESH_PROBE,         /* token, addr, peer: a link to it, or one that is up */
 
     MESH_APPEND,      /* token, delta */
     MESH_FETCH,       /* token, blobs, sources: all of these blobs, from any of these peers */

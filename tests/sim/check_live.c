@@ -24,18 +24,20 @@ static bool sees(const struct sim_node *node, const struct sim_node *other)
            view.member.st == WIRE_STATE_ALIVE && view.member.gen == other->gen;
 }
 
-static bool sees_the_dead(const struct sim *self, const struct sim_node *node)
+/* Returns a member that it takes for living and that does not, or 0. */
+static uint64_t takes_for_living(struct sim *self, const struct sim_node *node)
 {
     size_t count;
     const uint64_t *alive = swim_alive(mesh_members(node->mesh), &count);
-    size_t up = 0;
-    for (unsigned i = 0; i < self->node_count; i++)
-        up += self->nodes[i].is_up;
-    (void)alive;
-    return count == up;
+    for (size_t i = 0; i < count; i++) {
+        const struct sim_node *other = node_by_id(self, alive[i]);
+        if (!other || !other->is_up)
+            return alive[i];
+    }
+    return 0;
 }
 
-static bool members_agree(const struct sim *self, struct buf *why)
+static bool members_agree(struct sim *self, struct buf *why)
 {
     const struct sim_node *first = first_up(self);
     for (unsigned i = 0; i < self->node_count; i++) {
@@ -52,8 +54,12 @@ static bool members_agree(const struct sim *self, struct buf *why)
                 return false;
             }
         }
-        if (!sees_the_dead(self, node)) {
-            buf_printf(why, "%s takes the dead for living", node->label);
+        uint64_t dead = takes_for_living(self, node);
+        if (dead) {
+            struct swim_view view = {0};
+            (void)swim_member(mesh_members(node->mesh), dead, &view);
+            buf_printf(why, "%s takes %016" PRIx64 " for %s, who is no more", node->label, dead,
+                       wire_state_name(view.member.st));
             return false;
         }
         if (swim_mhash(mesh_members(node->mesh)) != swim_mhash(mesh_members(first->mesh))) {

@@ -297,7 +297,7 @@ void faults_event(struct sim *self, const struct sim_event *event)
         clog_path(self);
         return;
     case FAULT_BREAK:
-        link_break(self, any(self), any(self), has(self, 30) ? LINK_BYE : LINK_RESET);
+        links_break(self, any(self), any(self), has(self, 30) ? LINK_BYE : LINK_RESET);
         return;
     case FAULT_DISK_ERROR:
         disk_error(self, &self->nodes[any(self)]);

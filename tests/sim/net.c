@@ -149,7 +149,8 @@ void net_probe(struct sim *self, struct sim_node *node, const struct mesh_effect
                                        .node = node->index,
                                        .life = node->life,
                                        .a = effect->token,
-                                       .b = reached ? to->index + 1 : 0});
+                                       .b = reached ? to->index + 1 : 0,
+                                       .c = effect->peer});
 }
 
 static void probed(struct sim *self, struct sim_node *node, const struct sim_event *event)
@@ -157,7 +158,7 @@ static void probed(struct sim *self, struct sim_node *node, const struct sim_eve
     if (event->b == 0)
         return; /* in vain: it says nothing */
     const struct sim_node *to = &self->nodes[event->b - 1];
-    if (to->is_host_down)
+    if (to->is_host_down || (to->is_up && to->id != event->c))
         return;
     node_step(self, node,
               &(struct mesh_event){.kind = MESH_PROBED, .token = event->a, .is_ok = to->is_up});

@@ -181,7 +181,7 @@ void node_crash(struct sim *self, unsigned index, enum node_death how)
     seal_free(node->seal);
     node->seal = NULL;
     runner_crash(self, node);
-    link_node_down(self, node, how == NODE_POWER);
+    links_node_down(self, node, how == NODE_POWER);
     disk_crash(self, node, how == NODE_POWER);
 }
 
@@ -234,7 +234,7 @@ static void do_effect(struct sim *self, struct sim_node *node, const struct mesh
         net_send(self, node, effect);
         return;
     case MESH_SEND_FRAME:
-        link_send(self, node, effect);
+        links_send(self, node, effect);
         return;
     case MESH_PROBE:
         net_probe(self, node, effect);

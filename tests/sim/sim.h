@@ -6,10 +6,10 @@
  * is a whole history, and taking a fault away does not reshuffle the rest.
  *
  *   world.c   the heap, the run, the two phases (faults, then calm)     net.c     datagrams
- *   node.c    one node: boot, death, events in, effects out             link.c    streams of frames
- *   disk.c    log, sync, torn tails, what readers see                   runner.c  modules, chores
- *   load.c    users who submit, poll, cancel                            faults.c  what goes wrong
- *   check.c   what must hold (docs/simulation.md has the list)          chart.c   --trace
+ *   node.c    one node: boot, death, events in, effects out             links.c    streams of
+ * frames disk.c    log, sync, torn tails, what readers see                   runner.c  modules,
+ * chores load.c    users who submit, poll, cancel                            faults.c  what goes
+ * wrong check.c   what must hold (docs/simulation.md has the list)          chart.c   --trace
  *
  * (Swarm testing: Groce et al. 2012. The method is FoundationDB's and TigerBeetle's.) */
 #ifndef TESTS_SIM_SIM_H
@@ -283,18 +283,18 @@ uint64_t node_wall_ms(const struct sim *self, const struct sim_node *node);
 struct sim_node *node_by_id(struct sim *self, uint64_t id); /* up or down; NULL: nobody any more */
 struct sim_node *node_by_addr(struct sim *self, const struct wire_addr *addr);
 
-/* net.c, link.c */
+/* net.c, links.c */
 void net_init(struct sim *self);
 void net_calm(struct sim *self);
 uint64_t net_delay_us(struct sim *self, unsigned from, unsigned to);
 void net_send(struct sim *self, struct sim_node *node, const struct mesh_effect *effect);
 void net_event(struct sim *self, const struct sim_event *event);
 void net_probe(struct sim *self, struct sim_node *node, const struct mesh_effect *effect);
-enum link_break { LINK_BYE, LINK_RESET };
-void link_send(struct sim *self, struct sim_node *node, const struct mesh_effect *effect);
-void link_event(struct sim *self, const struct sim_event *event);
-void link_break(struct sim *self, unsigned a, unsigned b, enum link_break how);
-void link_node_down(struct sim *self, struct sim_node *node, bool is_silent);
+enum links_break { LINK_BYE, LINK_RESET };
+void links_send(struct sim *self, struct sim_node *node, const struct mesh_effect *effect);
+void links_event(struct sim *self, const struct sim_event *event);
+void links_break(struct sim *self, unsigned a, unsigned b, enum links_break how);
+void links_node_down(struct sim *self, struct sim_node *node, bool is_silent);
 
 /* disk.c */
 void disk_init(struct sim *self, struct sim_node *node);

@@ -158,7 +158,7 @@ static void dispatch(struct sim *self, const struct sim_event *event)
         net_event(self, event);
         return;
     case SIM_LINK:
-        link_event(self, event);
+        links_event(self, event);
         return;
     case SIM_USER:
         load_event(self, event);

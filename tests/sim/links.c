@@ -99,7 +99,7 @@ static bool is_filtered(struct sim *self, unsigned from, unsigned to,
            self->filter->fn(self->filter->arg, self, from, to, &msg) == SIM_DROP;
 }
 
-void link_send(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
+void links_send(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
 {
     struct sim_node *to = node_by_addr(self, &effect->addr);
     if (!to || to == node) {
@@ -207,7 +207,7 @@ static void pumped(struct sim *self, unsigned from, unsigned to)
     tell(self, from, to, LINK_PUMP, end->conn, RETRY_US);
 }
 
-void link_event(struct sim *self, const struct sim_event *event)
+void links_event(struct sim *self, const struct sim_event *event)
 {
     unsigned at = event->node, peer = (unsigned)event->a;
     struct sim_end *end = &self->nodes[at].ends[peer];
@@ -239,7 +239,7 @@ void link_event(struct sim *self, const struct sim_event *event)
 
 /* ---- breaking -------------------------------------------------------------------------------- */
 
-void link_break(struct sim *self, unsigned a, unsigned b, enum link_break how)
+void links_break(struct sim *self, unsigned a, unsigned b, enum links_break how)
 {
     struct sim_end *ends[2] = {&self->nodes[a].ends[b], &self->nodes[b].ends[a]};
     if (!ends[0]->is_up || ends[0]->conn != ends[1]->conn)
@@ -251,7 +251,7 @@ void link_break(struct sim *self, unsigned a, unsigned b, enum link_break how)
          net_delay_us(self, a, b));
 }
 
-void link_node_down(struct sim *self, struct sim_node *node, bool is_silent)
+void links_node_down(struct sim *self, struct sim_node *node, bool is_silent)
 {
     for (unsigned i = 0; i < self->node_count; i++) {
         struct sim_end *end = &node->ends[i];
