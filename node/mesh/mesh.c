@@ -430,6 +430,11 @@ size_t mesh_running(const struct mesh *self, uint64_t eval, struct mesh_running 
     return add_local(self, eval, *out_owned, count, AGENT_SLOTS_MAX);
 }
 
+bool mesh_is_preparing(const struct mesh *self, uint64_t eval)
+{
+    return mesh_led(self, eval) && queue_left(self->queue, eval).chores > 0;
+}
+
 struct mesh_load mesh_load(const struct mesh *self)
 {
     struct agent_load agent = agent_load(self->agent, self->now_ms);

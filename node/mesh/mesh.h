@@ -209,6 +209,9 @@ struct mesh_running {
 };
 size_t mesh_running(const struct mesh *self, uint64_t eval, struct mesh_running **out_owned);
 
+/* Says whether somebody gets a project of an evaluation ready that this node leads. */
+bool mesh_is_preparing(const struct mesh *self, uint64_t eval);
+
 /* How busy this node is, as owner and as executor. */
 struct mesh_load {
     unsigned slots;
