@@ -302,6 +302,12 @@ void doc_sketch_split(const struct doc *doc, const void *sketch, size_t len, doc
         doc_split(doc, fn, arg);
         return;
     }
+    uint64_t req = theirs.parts[DOC_PART_REQ];
+    if (req && doc->req && req != mine.parts[DOC_PART_REQ]) {
+        /* two evaluations under one id: nothing of one may get into the other */
+        fn(arg, &(struct delta){.id = doc->id, .req = doc->req});
+        return;
+    }
     struct split self = {.doc = doc, .mine = &mine, .theirs = &theirs, .fn = fn, .arg = arg};
     self.with_seal = doc->seal && mine.parts[DOC_PART_SEAL] != theirs.parts[DOC_PART_SEAL];
     compare_projects(&self);

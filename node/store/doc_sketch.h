@@ -3,7 +3,10 @@
  * A sketch has the digests of the parts, and two bytes for each result. Whoever gets one answers
  * with those pieces of his own document that the maker of the sketch does not have in the same
  * form. Two documents that give each other nothing are equal (a collision of 16 bits is made good
- * by the next exchange: the sums over a project differ, then all of it is sent). */
+ * by the next exchange: the sums over a project differ, then all of it is sent).
+ *
+ * Where the two have different requests under one id, the answer is the request alone: joining it
+ * is refused, and so nothing of one evaluation gets into the other. */
 #ifndef NODE_STORE_DOC_SKETCH_H
 #define NODE_STORE_DOC_SKETCH_H
 
