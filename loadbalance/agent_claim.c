@@ -14,6 +14,7 @@ static void remove_pending(struct agent *self, size_t at)
     self->claimed_chores -= pending->chores;
     if (eval) {
         eval->here -= pending->slots;
+        eval->claimed -= pending->slots;
         eval->chores -= pending->chores;
     }
     memmove(pending, pending + 1, (--self->pending_count - at) * sizeof *pending);
@@ -126,6 +127,13 @@ static bool is_open(const struct agent_eval *eval)
     return eval->has_offer && !eval->is_owner_lost && !eval->is_dropped;
 }
 
+/* May one more slot be asked for? Not for more than its owner said that there is. */
+static bool has_more(const struct agent_eval *eval)
+{
+    uint32_t most = eval->queued > 1 ? eval->queued : 1;
+    return is_open(eval) && eval->claimed + eval->wanted < most;
+}
+
 static bool is_fairer(const struct agent_eval *a, const struct agent_eval *b)
 {
     uint64_t share_a = (uint64_t)(a->here + a->wanted) * b->weight;
@@ -140,9 +148,7 @@ static struct agent_eval *fairest(const struct agent *self, uint64_t now_ms)
     struct agent_eval *best = NULL;
     for (size_t i = 0; i < self->eval_count; i++) {
         struct agent_eval *eval = self->evals[i];
-        uint32_t most = eval->queued > 1 ? eval->queued : 1;
-        if (is_open(eval) && eval->claim_ms <= now_ms && eval->wanted < most &&
-            (!best || is_fairer(eval, best)))
+        if (has_more(eval) && eval->claim_ms <= now_ms && (!best || is_fairer(eval, best)))
             best = eval;
     }
     return best;
@@ -189,6 +195,7 @@ static void send_claim(struct agent *self, struct agent_eval *eval, uint64_t now
     self->claimed += eval->wanted;
     self->claimed_chores += eval->wanted_chores;
     eval->here += eval->wanted;
+    eval->claimed += eval->wanted;
     eval->chores += eval->wanted_chores;
     eval->wanted = 0;
     eval->wanted_chores = 0;
@@ -239,16 +246,18 @@ uint64_t agent_claim_deadline(const struct agent *self)
     for (size_t i = 0; i < self->pending_count; i++)
         if (self->pending[i].until_ms < next)
             next = self->pending[i].until_ms;
-    if (self->is_draining)
+    if (self->is_draining || self->slot_count == 0)
         return next;
     bool has_slot = free_slots(self) > 0;
     bool has_chore = self->chores + self->claimed_chores < self->config.chores;
     for (size_t i = 0; i < self->eval_count && (has_slot || has_chore); i++) {
         const struct agent_eval *eval = self->evals[i];
-        uint64_t at = eval->claim_ms;
-        if (!has_slot && eval->chore_ms > at)
-            at = eval->chore_ms;
-        if (is_open(eval) && self->slot_count > 0 && at < next)
+        uint64_t at = UINT64_MAX;
+        if (has_chore && is_open(eval))
+            at = eval->chore_ms > eval->claim_ms ? eval->chore_ms : eval->claim_ms;
+        if (has_slot && has_more(eval) && eval->claim_ms < at)
+            at = eval->claim_ms;
+        if (at < next)
             next = at;
     }
     return next;

@@ -49,6 +49,7 @@ struct agent_eval {
     uint64_t served; /* predicted ms per weight, from the agent's `turn` when it came */
     size_t entries;
     uint32_t here;     /* modules that wait or run, and slots claimed */
+    uint32_t claimed;  /* slots, of `here` */
     uint32_t chores;   /* in work or claimed */
     uint64_t claim_ms; /* not before */
     uint64_t chore_ms; /* no claim for chores alone before */

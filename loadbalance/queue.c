@@ -36,11 +36,11 @@ void queue_free(struct queue *self)
 {
     if (!self)
         return;
-    for (size_t i = 0; i < self->peer_count; i++) {
+    for (size_t i = 0; i < self->peer_count; i++)
         while (self->peers[i]->first)
             queue_run_free(self->peers[i]->first);
+    for (size_t i = 0; i < self->peer_count; i++)
         free(self->peers[i]);
-    }
     for (size_t i = 0; i < self->eval_count; i++)
         eval_free(self->evals[i]);
     for (size_t i = 0; i < QUEUE_INCIDENTS; i++)

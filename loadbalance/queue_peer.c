@@ -135,6 +135,8 @@ static void grow_bits(struct queue_link *link, size_t count)
     link->bit_count = count;
 }
 
+static uint32_t has(uint8_t bits, enum link_bit bit) { return (bits & bit) != 0; }
+
 void queue_link_set(struct queue_eval *eval, struct queue_link *link, uint32_t p, uint8_t set,
                     uint8_t clear)
 {
@@ -145,10 +147,8 @@ void queue_link_set(struct queue_eval *eval, struct queue_link *link, uint32_t p
     uint8_t before = link->bits[p];
     uint8_t after = (uint8_t)((before & ~clear) | set);
     link->bits[p] = after;
-    project->ready += (after & LINK_READY) / LINK_READY;
-    project->ready -= (before & LINK_READY) / LINK_READY;
-    project->preparing += (after & LINK_PREPARING) / LINK_PREPARING;
-    project->preparing -= (before & LINK_PREPARING) / LINK_PREPARING;
+    project->ready += has(after, LINK_READY) - has(before, LINK_READY);
+    project->preparing += has(after, LINK_PREPARING) - has(before, LINK_PREPARING);
     if (after & (LINK_READY | LINK_PREPARING))
         project->slots += link->slots;
     if (before & (LINK_READY | LINK_PREPARING))
