@@ -35,7 +35,8 @@ void keys_from_name(const char *cluster, struct keys *out);
 /* Returns the key of that kid, or NULL. */
 const struct key *keys_find(const struct keys *self, uint8_t kid);
 
-/* What every packet and session authenticates beside the key: BLAKE2b-64 of the cluster's name. */
+/* What every packet and session authenticates beside the key: the first 8 bytes of BLAKE2b-128 of
+ * the cluster's name. */
 void keys_name_hash(const char *cluster, uint8_t out[KEYS_NAME_HASH]);
 
 /* Overwrites the secret. */

@@ -5,7 +5,7 @@
  *
  *   key   = BLAKE2b-256(key: cluster key `kid`, "udp1" | sender | boot)
  *   nonce = 6 zero bytes | ctr       ctr counts from 1; boot is random at each start
- *   AAD   = the 24 bytes of the header | BLAKE2b-64(cluster's name)
+ *   AAD   = the 24 bytes of the header | first 8 bytes of BLAKE2b-128(cluster)
  *
  * Numbers are big-endian. RFC 8439 (IETF nonce), RFC 7693. A packet that does not open is counted
  * and never answered. Of one that does, the counter must be new within a window of 64 (the way of
