@@ -147,6 +147,8 @@ struct swim {
     struct member **members; /* by node */
     size_t member_count;
     size_t member_capacity;
+    uint64_t *nodes; /* of `members`, side by side: looked up all the time */
+    size_t node_capacity;
     struct member *me;
     uint32_t mhash;
     uint64_t *alive; /* ALIVE and SUSPECT by node; right when not is_alive_stale */
@@ -229,6 +231,9 @@ struct wire_msg *swim_frame(struct swim *self, const struct member *to, void *li
 void swim_feel(struct swim *self, int delta);
 
 /* ---- table.c --------------------------------------------------------------------------------- */
+
+/* Where `node` is in `members`, or where it would go. */
+size_t table_place(const struct swim *self, uint64_t node);
 
 struct member *table_find(const struct swim *self, uint64_t node);
 

@@ -125,22 +125,15 @@ static void answer_msync(struct swim *self, const struct member *from,
     bool *is_named = mem_new_array(self->member_count, sizeof(*is_named));
     for (size_t i = 0; i < msync->tag_count; i++) {
         const struct wire_tag *tag = &msync->tags[i];
-        struct member *member = table_find(self, tag->node);
-        if (!member) {
+        size_t place = table_place(self, tag->node);
+        if (place == self->member_count || self->nodes[place] != tag->node) {
             ask(&answer, tag->node);
             continue;
         }
-        size_t low = 0;
-        for (size_t high = self->member_count; low < high;) {
-            size_t middle = low + (high - low) / 2;
-            if (self->members[middle]->node < tag->node)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        if (!is_named[low] && tag->tag != member->hash)
+        const struct member *member = self->members[place];
+        if (!is_named[place] && tag->tag != member->hash)
             give(&answer, member);
-        is_named[low] = true;
+        is_named[place] = true;
     }
     for (size_t i = 0; i < self->member_count; i++)
         if (!is_named[i] && member_is_up(self->members[i]))

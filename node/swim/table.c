@@ -5,14 +5,13 @@
 #include <assert.h>
 #include <string.h>
 
-/* Where `node` is, or where it would go. */
-static size_t place_of(const struct swim *self, uint64_t node)
+size_t table_place(const struct swim *self, uint64_t node)
 {
     size_t low = 0;
     size_t high = self->member_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (self->members[middle]->node < node)
+        if (self->nodes[middle] < node)
             low = middle + 1;
         else
             high = middle;
@@ -22,8 +21,8 @@ static size_t place_of(const struct swim *self, uint64_t node)
 
 struct member *table_find(const struct swim *self, uint64_t node)
 {
-    size_t place = place_of(self, node);
-    bool found = place < self->member_count && self->members[place]->node == node;
+    size_t place = table_place(self, node);
+    bool found = place < self->member_count && self->nodes[place] == node;
     return found ? self->members[place] : NULL;
 }
 
@@ -133,13 +132,18 @@ struct member *table_add(struct swim *self, const struct wire_member *record)
     member->since_ms = self->now_ms;
     table_set_attributes(member, record);
 
-    size_t place = place_of(self, member->node);
+    size_t place = table_place(self, member->node);
     assert(place == self->member_count || self->members[place]->node != member->node);
     self->members = mem_grow(self->members, &self->member_capacity, self->member_count + 1,
                              sizeof(struct member *));
+    self->nodes =
+        mem_grow(self->nodes, &self->node_capacity, self->member_count + 1, sizeof(*self->nodes));
     memmove(self->members + place + 1, self->members + place,
             (self->member_count - place) * sizeof(struct member *));
+    memmove(self->nodes + place + 1, self->nodes + place,
+            (self->member_count - place) * sizeof(*self->nodes));
     self->members[place] = member;
+    self->nodes[place] = member->node;
     self->member_count++;
     table_set(self, member, record->gen, record->ver, record->st);
     return member;
@@ -157,9 +161,11 @@ static void member_free(struct swim *self, struct member *member)
 void table_remove(struct swim *self, struct member *member)
 {
     assert(!member_is_up(member));
-    size_t place = place_of(self, member->node);
+    size_t place = table_place(self, member->node);
     memmove(self->members + place, self->members + place + 1,
             (self->member_count - place - 1) * sizeof(struct member *));
+    memmove(self->nodes + place, self->nodes + place + 1,
+            (self->member_count - place - 1) * sizeof(*self->nodes));
     self->member_count--;
     member_free(self, member);
 }
@@ -169,6 +175,7 @@ void table_free(struct swim *self)
     for (size_t i = 0; i < self->member_count; i++)
         member_free(self, self->members[i]);
     free(self->members);
+    free(self->nodes);
     free(self->alive);
 }
 
