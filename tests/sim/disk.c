@@ -11,6 +11,12 @@
 #include <assert.h>
 #include <string.h>
 
+static void *copy(const void *bytes, size_t len)
+{
+    void *to = mem_new(len + 1);
+    return len > 0 ? memcpy(to, bytes, len) : to;
+}
+
 void disk_init(struct sim *self, struct sim_node *node)
 {
     node->disk = (struct sim_disk){0};
@@ -179,7 +185,7 @@ void disk_synced(struct sim *self, struct sim_node *node)
     struct sim_disk *disk = &node->disk;
     size_t count = disk->syncing;
     uint32_t life = node->life;
-    struct sim_line *lines = mem_dup(disk->lines, count * sizeof *lines + 1);
+    struct sim_line *lines = copy(disk->lines, count * sizeof *lines);
     disk->line_count -= count;
     memmove(disk->lines, disk->lines + count, disk->line_count * sizeof *lines);
     disk->syncing = 0;
@@ -313,9 +319,9 @@ void disk_fetched(struct sim *self, struct sim_node *node, const struct sim_even
 {
     struct fetch head;
     memcpy(&head, event->bytes, sizeof head);
-    struct hash *blobs = mem_dup((const char *)event->bytes + sizeof head,
-                                 head.blobs * sizeof *blobs + head.sources * sizeof(uint64_t) + 1);
-    uint64_t *sources = mem_dup(blobs + head.blobs, head.sources * sizeof *sources + 1);
+    struct hash *blobs = copy((const char *)event->bytes + sizeof head,
+                              head.blobs * sizeof *blobs + head.sources * sizeof(uint64_t));
+    uint64_t *sources = copy(blobs + head.blobs, head.sources * sizeof *sources);
     bool ok = true;
     for (size_t i = 0; i < head.blobs; i++) {
         if (disk_has_blob(&node->disk, &blobs[i]))

@@ -102,7 +102,7 @@ static bool is_filtered(struct sim *self, unsigned from, unsigned to,
 void links_send(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
 {
     struct sim_node *to = node_by_addr(self, &effect->addr);
-    if (!to || to == node) {
+    if (!to) {
         check_violation(self, "I14", "%s sends a frame to nowhere", node->label);
         return;
     }
