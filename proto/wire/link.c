@@ -11,6 +11,7 @@
 #define OVERHEAD  crypto_secretstream_xchacha20poly1305_ABYTES
 #define LEAST     (OVERHEAD + 2)                  /* a frame of flags and one byte */
 #define PIECE_MAX (LINK_FRAME_MAX - OVERHEAD - 1) /* of a body in one frame */
+#define KEPT      (64u << 10)                     /* of a buffer that has nothing in it */
 
 enum flag {
     FLAG_ZSTD = 1, /* the body as a whole is compressed: on each of its pieces */
@@ -152,11 +153,23 @@ static void take_prelude(struct link *self, struct buf *out)
     keys_wipe(&self->keys);
 }
 
+/* Large bodies are rare: their memory does not stay with a link that is idle. */
+static void forget(struct buf *buf)
+{
+    if (buf->capacity > KEPT)
+        buf_fini(buf);
+    else
+        buf_clear(buf);
+}
+
 enum link_verdict link_read(struct link *self, const void *bytes, size_t len, struct buf *out)
 {
     if (self->verdict != LINK_OK || len == 0)
         return self->verdict;
-    buf_consume(&self->arrived, self->used);
+    if (self->used == self->arrived.len)
+        forget(&self->arrived);
+    else
+        buf_consume(&self->arrived, self->used);
     self->used = 0;
     buf_append(&self->arrived, bytes, len);
     if (!self->open)
@@ -223,15 +236,6 @@ static bool give_body(struct link *self, const char *bytes, size_t len, struct w
     return true;
 }
 
-/* Large bodies are rare: their memory does not stay with a link that is idle. */
-static void forget(struct buf *buf)
-{
-    if (buf->capacity > LINK_FRAME_MAX)
-        buf_fini(buf);
-    else
-        buf_clear(buf);
-}
-
 bool link_next(struct link *self, struct wire_bytes *body)
 {
     *body = (struct wire_bytes){0};
@@ -248,6 +252,7 @@ bool link_next(struct link *self, struct wire_bytes *body)
         self->given = give_body(self, bytes, several ? self->body.len : self->piece.len - 1, body);
         return self->given;
     }
+    forget(&self->piece);
     return false;
 }
 

@@ -1,10 +1,11 @@
 /* link: the crypto and the framing of one stream, as a machine fed with bytes of any split.
  *
- *   prelude, each way:  "MSH1" | kid (1) | nonce (32)       the caller's first, then the answer
+ *   prelude, each way:  "MSH1" | kid (1) | nonce (32)   the caller's first, then the answer
  *   session keys        BLAKE2b-256(key: cluster key `kid`,
- *                                   "tcp1" | direction | nonce_c | nonce_s | 8 bytes of
- * BLAKE2b-128(name)) frame               length (4, big-endian) | ciphertext (libsodium
- * secretstream) plain frame         flags (1) | a piece of a body
+ *                         "tcp1c" or "tcp1s" | nonce_c | nonce_s | name)
+ *                       name: the first 8 bytes of BLAKE2b-128(cluster)
+ *   frame               length (4, big-endian) | ciphertext of libsodium's secretstream
+ *   plain frame         flags (1) | a piece of a body
  *
  * A body is one message. One over LINK_PLAIN_MAX is compressed as a whole (zstd) if that makes it
  * smaller; one that does not fit a frame goes on in the next ones. Frames can be neither changed,

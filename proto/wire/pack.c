@@ -136,23 +136,38 @@ static void put_id(msgpack_packer *packer, enum shape_type type, uint64_t id)
         msgpack_pack_fix_uint64(packer, id);
 }
 
+static void put_number(msgpack_packer *packer, const struct shape_field *field, const void *at)
+{
+    uint32_t number;
+    if (field->type == SHAPE_U8)
+        number = *(const uint8_t *)at;
+    else if (field->type == SHAPE_U16)
+        number = *(const uint16_t *)at;
+    else
+        number = *(const uint32_t *)at;
+    assert(number <= field->max);
+    msgpack_pack_uint32(packer, number);
+}
+
+static void put_warm(msgpack_packer *packer, uint8_t count, const uint32_t *warm)
+{
+    assert(count <= WIRE_WARM_MAX);
+    put_numbers(packer, warm, count);
+}
+
 static void put_field(msgpack_packer *packer, const struct shape_field *field, const char *from)
 {
     const void *at = from + field->at;
+    const void *count_at = from + field->count_at;
     switch (field->type) {
     case SHAPE_BOOL:
         *(const bool *)at ? msgpack_pack_true(packer) : msgpack_pack_false(packer);
         break;
     case SHAPE_U8:
-        msgpack_pack_uint8(packer, *(const uint8_t *)at);
-        break;
     case SHAPE_U16:
-        msgpack_pack_uint16(packer, *(const uint16_t *)at);
-        break;
     case SHAPE_U32:
     case SHAPE_ENUM:
-        assert(*(const uint32_t *)at <= field->max);
-        msgpack_pack_uint32(packer, *(const uint32_t *)at);
+        put_number(packer, field, at);
         break;
     case SHAPE_U64:
     case SHAPE_ID:
@@ -179,8 +194,7 @@ static void put_field(msgpack_packer *packer, const struct shape_field *field, c
         put_part(packer, field->item, at);
         break;
     case SHAPE_WARM:
-        assert(*(const uint8_t *)(from + field->count_at) <= WIRE_WARM_MAX);
-        put_numbers(packer, at, *(const uint8_t *)(from + field->count_at));
+        put_warm(packer, *(const uint8_t *)count_at, at);
         break;
     case SHAPE_NUMBERS:
     case SHAPE_LIST:
@@ -189,8 +203,7 @@ static void put_field(msgpack_packer *packer, const struct shape_field *field, c
     case SHAPE_DIGESTS:
     case SHAPE_TAGS:
     case SHAPE_HASHES:
-        put_list(packer, field, *(const void *const *)at,
-                 *(const size_t *)(const void *)(from + field->count_at));
+        put_list(packer, field, *(const void *const *)at, *(const size_t *)count_at);
         break;
     }
 }
