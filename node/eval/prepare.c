@@ -117,6 +117,14 @@ void prepare_later(struct prepare_work *work, void (*then)(struct prepare_work *
 
 /* ---- first half: tree, description, environment ---------------------------------------------- */
 
+void prepare_note(struct prepared *self, char *text_owned)
+{
+    struct describe *describe = &self->describe;
+    describe->notes =
+        mem_resize(describe->notes, describe->note_count + 1, sizeof *describe->notes);
+    describe->notes[describe->note_count++] = text_owned;
+}
+
 /* No interpreter here is what the project asks for: it is run all the same, and told. */
 static void note_python(struct prepare_work *work, const struct env *env)
 {
@@ -127,11 +135,11 @@ static void note_python(struct prepare_work *work, const struct env *env)
     python_choose(all, count, describe->python, &fits);
     if (fits)
         return;
-    describe->notes =
-        mem_resize(describe->notes, describe->note_count + 1, sizeof *describe->notes);
-    describe->notes[describe->note_count++] = mem_printf(
-        "the project asks for Python %s; no interpreter of this node is one, and %s is used",
-        describe->python, env->python_version);
+    prepare_note(
+        &work->self,
+        mem_printf(
+            "the project asks for Python %s; no interpreter of this node is one, and %s is used",
+            describe->python, env->python_version));
 }
 
 static void on_env(void *arg, const struct env *env, const struct env_failure *failure)
@@ -141,7 +149,8 @@ static void on_env(void *arg, const struct env *env, const struct env_failure *f
     work->self.env = env;
     if (env) {
         note_python(work, env);
-        prepare_finish(work);
+        if (!prepare_editable_begin(work))
+            prepare_finish(work);
         return;
     }
     buf_puts(&work->self.setup_log, failure->log ? failure->log : "");
@@ -341,6 +350,7 @@ void prepare_free(struct prepared *self_owned)
     free(work->unit);
     free(work->src);
     free(work->src_fresh);
+    prepare_editable_free(work);
     free(work->pyc);
     free(work->pyc_fresh);
     free(work->message);

@@ -10,6 +10,7 @@
  *   DIR/<unit>/src/             the tree; <unit> = H(tree, overlay)
  *   DIR/<unit>/describe.json    what the project says of itself
  *   DIR/<unit>/pyc-<tag>/       byte code for one Python and pytest, a layer over src
+ *   DIR/<unit>/installed-…/     what `install = editable` left (prepare_editable.c)
  *   DIR/<unit>/modules-<key>    what pytest collected from in one environment
  *
  * One tree is worked on by one at a time in the first half: a hundred copies of a hand-in are

@@ -157,7 +157,7 @@ static void on_compiled(void *arg, struct job *job, struct job_result *result)
     discover(work);
 }
 
-static void compile(struct prepare_work *work)
+void prepare_compile(struct prepare_work *work)
 {
     static const struct job_callbacks callbacks = {.done = on_compiled};
     const struct env *env = work->self.env;
@@ -185,13 +185,12 @@ void prepare_modules(struct prepared *self, unsigned slot, prepare_done_fn *done
     work->slot = slot;
     work->done = done;
     work->arg = arg;
-    prepare_later(work, compile);
+    prepare_later(work, prepare_editable_install);
 }
 
-void prepare_fill(const struct prepared *self, struct job_spec *spec)
+void prepare_fill_environment(struct prepare_work *work, const struct env *env,
+                              struct job_spec *spec)
 {
-    struct prepare_work *work = self->work;
-    const struct env *env = self->env;
     for (size_t i = 0; i < env->bind_count; i++)
         work->env_binds[i] =
             (struct job_bind){.source = env->binds[i].source, .target = env->binds[i].target};
@@ -200,8 +199,17 @@ void prepare_fill(const struct prepared *self, struct job_spec *spec)
                                                  .python = env->python,
                                                  .binds = work->env_binds,
                                                  .bind_count = env->bind_count};
-    spec->layers[0] = work->src;
-    spec->layer_count = 1;
+}
+
+void prepare_fill(const struct prepared *self, struct job_spec *spec)
+{
+    struct prepare_work *work = self->work;
+    prepare_fill_environment(work, self->env, spec);
+    spec->layer_count = 0;
+    /* Below the tree: what a build left replaces none of its files, an overlay's least of all. */
+    if (spec->kind != JOB_COMPILE && work->installed)
+        spec->layers[spec->layer_count++] = work->installed;
+    spec->layers[spec->layer_count++] = work->src;
     if (spec->kind != JOB_COMPILE && work->pyc && file_exists(work->pyc))
         spec->layers[spec->layer_count++] = work->pyc;
     spec->project = work->project;

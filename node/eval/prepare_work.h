@@ -46,6 +46,11 @@ struct prepare_work {
     char *src_fresh; /* being unpacked */
     char *pyc;
     char *pyc_fresh; /* being filled */
+    char *installed; /* the layer of install = editable; NULL: none is wanted */
+    char *installed_fresh;
+    const struct env *build_env; /* what its build asks for, while that is due */
+    void (*build_ready)(struct prepare_work *work);
+    unsigned rounds; /* in which the build asked for more */
     struct materialise *materialise;
     struct env_ticket *ticket;
     struct job *job;
@@ -81,5 +86,18 @@ void prepare_cancelled(struct prepare_work *work);
 void prepare_set_modules(struct prepared *self, char *const *paths, const uint64_t *sizes,
                          size_t count);
 void prepare_use_candidates(struct prepared *self);
+void prepare_note(struct prepared *self, char *text_owned); /* for the user */
+
+/* prepare_modules.c */
+void prepare_compile(struct prepare_work *work);
+void prepare_fill_environment(struct prepare_work *work, const struct env *env,
+                              struct job_spec *spec);
+
+/* prepare_editable.c. In the first half, once there is an environment: returns false when nothing
+ * is to be installed; else the half ends when all is there that the installation needs. In the
+ * second: installs where that is due, and goes on with prepare_compile(). */
+bool prepare_editable_begin(struct prepare_work *work);
+void prepare_editable_install(struct prepare_work *work);
+void prepare_editable_free(struct prepare_work *work);
 
 #endif

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NOTES_MAX 64
-#define NOTE_MAX  1000
-#define PATHS_MAX 20000
-#define PATH_MAX_ 4096
+#define NOTES_MAX       64
+#define NOTE_MAX        1000
+#define PATHS_MAX       20000
+#define PATH_MAX_       4096
 #define BUILD_PATHS_MAX 8
 #define BACKEND         "setuptools.build_meta:__legacy__"
 
@@ -71,9 +71,8 @@ int describe_decode(struct describe *self, const char *json, size_t len, struct 
     const json_t *build = json_object_get(root, "build");
     self->build_requires = mem_strdup(json_in_str(build, "requires", "setuptools>=64\n"));
     self->build_backend = mem_strndup(json_in_str(build, "backend", BACKEND), NOTE_MAX);
-    self->build_path =
-        take_strings(json_object_get(build, "path"), BUILD_PATHS_MAX, PATH_MAX_, false,
-                     &self->build_path_count);
+    self->build_path = take_strings(json_object_get(build, "path"), BUILD_PATHS_MAX, PATH_MAX_,
+                                    false, &self->build_path_count);
     self->candidates_cut = json_in_bool(root, "candidates_cut", false);
     self->candidates = take_strings(json_object_get(root, "candidates"), PATHS_MAX, PATH_MAX_, true,
                                     &self->candidate_count);

@@ -32,7 +32,7 @@ struct describe {
     char *build_backend;  /* PEP 517: "module" or "module:object" */
     char **build_path;    /* folders in the tree that hold the backend */
     size_t build_path_count;
-    char **candidates;   /* static test modules, relative, byte order */
+    char **candidates; /* static test modules, relative, byte order */
     size_t candidate_count;
     bool candidates_cut; /* there were more */
     char **notes;        /* for the user */

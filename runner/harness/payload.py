@@ -61,10 +61,25 @@ def pose_as_pytest(root, arguments):
         sys.orig_argv[:] = [sys.executable, "-m", "pytest"] + arguments
     sys.path.insert(0, root)
     src = os.path.join(root, "src")
-    if has_src_layout(src):
+    if use_installed(os.path.join(root, ".testmesh")):
+        pass  # its own metadata says where its packages are
+    elif has_src_layout(src):
         sys.path.insert(1, src)
         # Programs that the tests start find the project too, as if it were installed.
         os.environ["PYTHONPATH"] = src
+
+
+def use_installed(place):
+    """What installer.py made of the project; for programs that the tests start as well."""
+    import site
+
+    folder = os.path.join(place, "site")
+    if not os.path.isdir(folder):
+        return False
+    os.environ["PYTHONPATH"] = folder
+    os.environ["PATH"] = os.path.join(place, "bin") + os.pathsep + os.environ.get("PATH", "")
+    site.addsitedir(folder)
+    return True
 
 
 def has_src_layout(src):
@@ -105,6 +120,15 @@ def compile_tree(job, root, stream, parts):
     return 0
 
 
+def install(job, root, stream, parts):
+    import json
+
+    report = parts["installer"]().install(root, job, stream)
+    stream.send_blob(json.dumps(report).encode())
+    stream.send(parts["records"].END, 0, 0, 0, 0)
+    return 0
+
+
 def describe(job, root, stream, parts):
     import json
 
@@ -114,4 +138,5 @@ def describe(job, root, stream, parts):
     return 0
 
 
-KINDS = {"run": run_module, "discover": discover, "compile": compile_tree, "describe": describe}
+KINDS = {"run": run_module, "discover": discover, "compile": compile_tree, "describe": describe,
+         "install": install}

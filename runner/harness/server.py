@@ -123,6 +123,7 @@ class Server:
         self.jobs = {}  # pid of init -> id of the job
         self.parts = {name: load(name) for name in ("records", "payload", "compiler")}
         self.parts["describe"] = lambda: load("describe")
+        self.parts["installer"] = lambda: load("installer")
         self.pack = self.parts["records"].pack
         self.pytest = import_pytest(not once)
         if self.pytest:

@@ -83,10 +83,12 @@ struct job_spec {
     struct job_environment environment;
     const char *layers[JOB_LAYERS_MAX]; /* host folders that make the tree, bottom first */
     size_t layer_count;
-    const char *output_dir; /* compile: an empty host folder that gets the .pyc files; else NULL */
+    const char *output_dir; /* compile, install: an empty host folder for the layer; else NULL */
     const char *project;    /* the tree's folder name in the job: /work/<project> */
     const char *module;     /* run: path relative to the tree, '/' separated; else NULL */
-    const char *args[JOB_ARGS_MAX]; /* run: more arguments for pytest, job_arg_allowed() each */
+    /* run: more arguments for pytest, job_arg_allowed() each. install: the build backend
+     * ("module:object"), then where in the tree it is looked for. */
+    const char *args[JOB_ARGS_MAX];
     size_t arg_count;
     struct job_limits limits;
     unsigned slot; /* no two live jobs have the same */
@@ -111,7 +113,7 @@ struct job_result {
     int wait_status;
     const struct verdict_module *modules; /* discover: in the order of pytest; borrowed */
     size_t module_count;
-    struct buf blob; /* describe, compile: JSON text */
+    struct buf blob; /* describe, compile, install: JSON text */
     bool cold_start; /* it ran without a warm server */
 };
 

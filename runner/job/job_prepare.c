@@ -136,8 +136,9 @@ static int check_spec(const struct job_spec *spec, struct err *err)
         return err_set(err, ERR_INVALID, "a job needs an environment");
     if ((spec->kind == JOB_RUN) != (spec->module != NULL))
         return err_set(err, ERR_INVALID, "a module is for running, and for that alone");
-    if ((spec->kind == JOB_COMPILE) != (spec->output_dir != NULL))
-        return err_set(err, ERR_INVALID, "an output folder is for compiling, and for that alone");
+    bool has_output = spec->kind == JOB_COMPILE || spec->kind == JOB_INSTALL;
+    if (has_output != (spec->output_dir != NULL))
+        return err_set(err, ERR_INVALID, "an output folder is for what makes a layer");
     return 0;
 }
 

@@ -18,6 +18,7 @@ HARNESS(plugin);
 HARNESS(compiler);
 HARNESS(plain);
 HARNESS(describe);
+HARNESS(installer);
 
 /* A file that is there already is left alone: syncing a disk takes longer than starting a node. */
 static int write_file(const char *path, const unsigned char *bytes, size_t len, struct err *err)
@@ -44,6 +45,7 @@ int engine_write_runtime(const char *dir, struct err *err)
         {"compiler.py", harness_compiler, harness_compiler_len},
         {"plain.py", harness_plain, harness_plain_len},
         {"describe.py", harness_describe, harness_describe_len},
+        {"installer.py", harness_installer, harness_installer_len},
     };
     int code = jail_write_runtime(dir, err);
     for (size_t i = 0; i < countof(files) && code == 0; i++) {

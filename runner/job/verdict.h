@@ -90,6 +90,7 @@ enum job_kind {
     JOB_DISCOVER, /* which files pytest would collect from */
     JOB_COMPILE,  /* .pyc files into a layer; runs no code of the project */
     JOB_DESCRIBE, /* what a project declares; runs no code of the project */
+    JOB_INSTALL,  /* the project into a layer, in editable form; runs its build */
 };
 
 /* How the job came to its end, as the supervisor saw it. */

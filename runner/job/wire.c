@@ -31,7 +31,7 @@ static void put_key_count(msgpack_packer *packer, const char *key, uint64_t coun
 
 static const char *kind_name(enum job_kind kind)
 {
-    static const char *const names[] = {"run", "discover", "compile", "describe"};
+    static const char *const names[] = {"run", "discover", "compile", "describe", "install"};
     return names[kind];
 }
 

@@ -197,6 +197,25 @@ def test_testmesh_ini_wins(project):
     assert got["requirements"]["source"] == "testmesh.ini"
 
 
+LEGACY = "setuptools.build_meta:__legacy__"
+
+
+@pytest.mark.parametrize("table, build", [
+    ("", ("setuptools>=64\n", LEGACY, [])),
+    ("[build-system]\nrequires = ['hatchling', 'x']\nbuild-backend = 'hatchling.build'\n",
+     ("hatchling\nx\n", "hatchling.build", [])),
+    ("[build-system]\nrequires = ['a']\nbuild-backend = 'own:hooks'\nbackend-path = ['b', '../c', '/d']\n",
+     ("a\n", "own:hooks", ["b"])),
+    ("[build-system]\nrequires = 7\nbuild-backend = 'os; system()'\nbackend-path = 'x'\n",
+     ("setuptools>=64\n", LEGACY, ["x"])),
+    ("build-system = 3\n", ("setuptools>=64\n", LEGACY, [])),
+])
+def test_how_it_is_built(project, table, build):
+    pytest.importorskip("tomllib")
+    got = project({"pyproject.toml": table})["build"]
+    assert (got["requires"], got["backend"], got["path"]) == build
+
+
 @pytest.mark.parametrize("name", ["poetry.lock", "Pipfile.lock", "pdm.lock"])
 def test_other_tools_locks_say_how_to_export(project, name):
     got = project({name: "x"})

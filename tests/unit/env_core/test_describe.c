@@ -17,7 +17,8 @@ static void a_description_is_read(void **unused)
         "{\"name\":\"demo\",\"pytest\":{\"config_file\":\"tox.ini\"},\"candidates\":[\"tests/"
         "test_a.py\",\"/etc/passwd\",\"../x.py\",\"a/../b.py\",\"a//b.py\",\"\",7],"
         "\"requirements\":{\"source\":\"requirements.txt\",\"why\":\"w\",\"text\":\"attrs\\n\","
-        "\"constraints\":\"\"},\"requires_python\":\">=3.8\",\"src_layout\":true,\"notes\":[\"n\"]"
+        "\"constraints\":\"\"},\"requires_python\":\">=3.8\",\"src_layout\":true,\"notes\":[\"n\"],"
+        "\"build\":{\"requires\":\"hatchling\\n\",\"backend\":\"hatchling.build\",\"path\":[\"b\"]}"
         "}";
     owned_describe got = DESCRIBE_INIT;
     struct err err = ERR_INIT;
@@ -31,6 +32,21 @@ static void a_description_is_read(void **unused)
     assert_int_equal(got.candidate_count, 1);
     assert_string_equal(got.candidates[0], "tests/test_a.py");
     assert_int_equal(got.note_count, 1);
+    assert_string_equal(got.build_requires, "hatchling\n");
+    assert_string_equal(got.build_backend, "hatchling.build");
+    assert_int_equal(got.build_path_count, 1);
+}
+
+static void a_project_that_says_nothing_is_built_by_setuptools(void **unused)
+{
+    (void)unused;
+    static const char json[] = "{\"requirements\":{}}";
+    owned_describe got = DESCRIBE_INIT;
+    struct err err = ERR_INIT;
+    assert_int_equal(describe_decode(&got, json, strlen(json), &err), 0);
+    assert_string_equal(got.build_requires, "setuptools>=64\n");
+    assert_string_equal(got.build_backend, "setuptools.build_meta:__legacy__");
+    assert_int_equal(got.build_path_count, 0);
 }
 
 static void junk_is_refused(void **unused)
@@ -98,6 +114,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_description_is_read),
+        cmocka_unit_test(a_project_that_says_nothing_is_built_by_setuptools),
         cmocka_unit_test(junk_is_refused),
         cmocka_unit_test(the_program_is_embedded),
         cmocka_unit_test(installers_words_tell_whose_fault_it_is),
