@@ -348,6 +348,77 @@ static void a_job_that_eats_its_cgroup_is_killed_alone(void **unused)
     cgroup_root_remove(&root);
 }
 
+static int flags_of(const json_t *results, size_t i)
+{
+    const json_t *seen = json_object_get(json_array_get(results, i), "seen");
+    return (int)json_integer_value(json_array_get(seen, 0));
+}
+
+static void what_a_job_met_is_told_at_its_end(void **unused)
+{
+    (void)unused;
+    need_tier_a();
+    struct confine_spec confine = job_limits();
+    confine.file_bytes = 1 << 20;
+    confine.tmp_bytes = 4 << 20;
+    confine.tmp_inodes = 500;
+    owned_json *results = jobs_run(
+        "[{\"code\": \"import os\\nf = open('/tmp/f', 'wb')\\ntry: os.truncate(f.fileno(), 2 << 20)"
+        "\\nexcept OSError as e: print(e.errno)\"},"
+        " {\"code\": \"import os; os.system('exec head -c 2000000 /dev/zero > /dev/shm/f')\"},"
+        " {\"code\": \"import os\\ntry:\\n for n in range(9):\\n  open(str(n), 'wb').write(b'x' * "
+        "999999)"
+        "\\nexcept OSError as e: print(e.errno)\"},"
+        " {\"code\": \"import os\\ntry:\\n for n in range(900): open('/tmp/%d' % n, 'w').close()"
+        "\\nexcept OSError as e: print(e.errno)\\nfor n in os.listdir('/tmp'): "
+        "os.unlink('/tmp/' + n)\\nopen('/tmp/x', 'wb').write(b'x' * 1000000)\"},"
+        " {\"code\": \"print(0)\"}]",
+        &confine, NULL);
+    static const int flags[] = {CONFINE_END_FILE_REFUSED, CONFINE_END_FILE_FULL,
+                                CONFINE_END_TMP_FULL, 0, 0};
+    static const char *const said[] = {"27\n", "", "28\n", "28\n", "0\n"};
+    for (size_t i = 0; i < countof(flags); i++) {
+        assert_int_equal(flags_of(results, i) & ~CONFINE_END_INODES_FULL, flags[i]);
+        assert_string_equal(json_in_str(json_array_get(results, i), "out", ""), said[i]);
+    }
+}
+
+static void refused_forks_are_counted_where_a_group_can(void **unused)
+{
+    (void)unused;
+    need_tier_a();
+    struct cgroup_root root;
+    cgroup_find(&root, "testmesh-test");
+    if (root.kind == CGROUP_NONE || !root.pids[0]) {
+        print_message("SKIP: no cgroup counts processes here\n");
+        skip();
+    }
+    struct cgroup group;
+    struct err err = ERR_INIT;
+    assert_int_equal(cgroup_open(&group, &root, 2, &err), 0);
+    assert_int_equal(cgroup_begin(&group, 0, &err), 0);
+    assert_true(cgroup_limit_processes(&group, 4));
+    char job[256];
+    snprintf(job, sizeof(job),
+             "[{\"cgroup\": 5, \"code\": \"import os, time\\nfor n in range(%d):\\n"
+             " if os.fork() == 0: time.sleep(9)\"}]",
+             2);
+    struct confine_spec confine = job_limits();
+    int procs = group.procs_fd;
+    group.procs_fd = group.pids_fd >= 0 ? group.pids_fd : procs; /* the list that it joins */
+    json_decref(jobs_run(job, &confine, &group));
+    assert_int_equal(cgroup_forks_refused(&group), 0);
+    strstr(job, "range(2")[6] = '9';
+    json_decref(jobs_run(job, &confine, &group));
+    assert_int_equal(cgroup_forks_refused(&group), 1);
+    assert_true(cgroup_limit_processes(&group, 4));
+    assert_int_equal(cgroup_forks_refused(&group), 0);
+    group.procs_fd = procs;
+    cgroup_close(&group);
+    assert_int_equal(access(group.path, F_OK), -1);
+    cgroup_root_remove(&root);
+}
+
 static void a_job_costs_little_more_than_a_fork(void **unused)
 {
     (void)unused;
@@ -379,6 +450,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(codes_and_signals_are_told_apart),
         cmocka_unit_test(a_fork_bomb_is_bounded_and_ends_with_its_init),
         cmocka_unit_test(a_job_that_eats_its_cgroup_is_killed_alone),
+        cmocka_unit_test(what_a_job_met_is_told_at_its_end),
+        cmocka_unit_test(refused_forks_are_counted_where_a_group_can),
         cmocka_unit_test(a_job_costs_little_more_than_a_fork),
         cmocka_unit_test(the_same_holds_for_an_unprivileged_user),
     };
