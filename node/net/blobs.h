@@ -32,7 +32,7 @@ struct blobs_config {
     void *arg;
 
     /* For tests; 0 for the default. */
-    uint32_t silent_ms;  /* 5000: without a byte from a source, then the next one is asked */
+    uint32_t silent_ms;  /* 10000: without a byte from a source, then the next one is asked */
     uint32_t give_up_ms; /* 60000: without a byte from any source, then the fetch has failed */
     uint64_t bytes_max;  /* 4 GiB: a larger blob is refused */
 };

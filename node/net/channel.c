@@ -29,10 +29,10 @@ static void put_out(struct channel *self, const struct buf *bytes)
         bufferevent_write(self->bev, bytes->data, bytes->len);
 }
 
-void channel_write(struct channel *self, const void *frame, size_t len)
+void channel_write(struct channel *self, const void *frame, size_t len, bool compress)
 {
     owned_buf out = BUF_INIT;
-    link_write(self->link, frame, len, true, &out);
+    link_write(self->link, frame, len, compress, &out);
     put_out(self, &out);
     self->traffic_ms = clock_mono_ms();
 }

@@ -84,7 +84,7 @@ struct probe {
     uint32_t seq;
 };
 
-/* For blobs.c. */
+/* For blobs.c. They may be called from inside calls of net_*(): they take note, and act later. */
 struct net_hooks {
     void *arg;
     void (*message)(void *arg, uint64_t nid, const struct wire_msg *msg);
@@ -140,7 +140,7 @@ void udp_close_all(struct net *self);
 struct channel *channel_new(struct net *self, int fd_owned, const struct wire_addr *addr,
                             bool is_dialled);
 void channel_feed(struct channel *self, const void *bytes, size_t len);
-void channel_write(struct channel *self, const void *frame, size_t len);
+void channel_write(struct channel *self, const void *frame, size_t len, bool compress);
 void channel_send(struct channel *self, const struct wire_msg *msg);
 size_t channel_waiting(const struct channel *self); /* bytes to go out */
 void channel_set_phase(struct channel *self, enum channel_phase phase);
@@ -161,12 +161,23 @@ void handshake_reject(struct channel *self, enum wire_why_bye why);
 struct peer *peers_find(const struct net *self, uint64_t nid);
 struct peer *peers_get(struct net *self, uint64_t nid);
 void peers_free_all(struct net *self);
+void peers_adopt(struct peer *self, struct channel *channel); /* whose it is, is known */
+void peers_want(struct peer *self); /* opens a link if frames wait and nothing is under way */
+bool peers_can_write(const struct peer *self);
+void peers_flush(struct peer *self);
+void peers_give_up(struct peer *self, enum net_down how); /* an attempt failed */
+void peers_tell_down(struct peer *self, enum net_down how);
+void peers_doubled(struct channel *channel); /* ours was turned away for theirs */
+/* As net_send_frame(); `compress` is false for what is compressed already. */
+int peers_send(struct net *self, uint64_t nid, const struct wire_addr *to, const struct buf *frame,
+               bool compress);
+
+/* ---- meeting.c */
 void peers_leave(struct net *self);
 /* A stranger's HELLO is good: what is to become of him. A link that he replaces ends here. */
 enum peers_verdict { PEERS_ACCEPT, PEERS_DOUBLE, PEERS_BUSY, PEERS_HOLD };
 enum peers_verdict peers_judge(struct channel *channel, const struct wire_hello *hello);
 void peers_up(struct channel *channel, const struct wire_hello *hello);
-void peers_doubled(struct channel *channel); /* ours was turned away for theirs */
 void peers_message(struct channel *channel, enum wire_kind kind, const void *bytes, size_t len);
 /* A channel of a peer ended, at any phase. */
 void peers_ended(struct channel *channel, enum net_down how);
