@@ -83,15 +83,10 @@ static void append_put(struct own *self, const struct append *put, struct delta 
 }
 
 /* A PUT that was sent again because the answer was lost costs no second append. */
-static bool is_done(const struct own *self, uint8_t kind, const struct delta *delta)
+static bool is_done(const struct own *self, const struct delta *delta)
 {
     const struct doc *doc = find(self, delta->id);
-    if (!doc || !doc->fence || !delta->fence || doc->fence->gen != delta->fence->gen ||
-        doc_ballot_compare(doc->fence->ballot, delta->fence->ballot) != 0)
-        return false;
-    if (kind == WIRE_PUT_SEAL)
-        return doc->seal && doc_ballot_compare(doc->seal->ballot, delta->fence->ballot) == 0;
-    return kind == WIRE_PUT_CLAIM;
+    return doc && doc_has(doc, delta);
 }
 
 static size_t add_missing(const struct own *self, const struct hash *blob, struct hash *out,
@@ -189,7 +184,7 @@ void acceptor_put(struct own *self, uint64_t peer, const struct wire_put *messag
         put.ballot = delta.fence->ballot;
     if (is_low(self, &put))
         say_low(self, &put, WIRE_LOW_FENCE);
-    else if (is_done(self, message->kind, &delta))
+    else if (is_done(self, &delta))
         say_ok(self, &put);
     else if (is_fetching(self, peer, message->rid) ||
              (message->kind == WIRE_PUT_SUBMIT && delta.req && fetch_bundles(self, &put, &delta)))

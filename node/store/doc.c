@@ -321,6 +321,63 @@ int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed, st
     return 0;
 }
 
+/* ---- whether there is anything to join ------------------------------------------------------- */
+
+static bool has_req(const struct doc *self, const struct doc_req *req)
+{
+    if (!self->req)
+        return false;
+    owned_buf text = BUF_INIT;
+    struct arena *arena = arena_new(2048);
+    const struct doc_req *copy = doc_copy_req(arena, req);
+    uint64_t dig = delta_dig(&text, 'q', &(struct delta){.id = self->id, .req = copy});
+    arena_free(arena);
+    return dig == self->parts[DOC_PART_REQ].dig;
+}
+
+static bool has_plan(const struct doc *self, const struct doc_plan *plan)
+{
+    const struct doc_plan *old = plan->p < self->plan_room ? self->plans[plan->p] : NULL;
+    int order = old ? doc_ballot_compare(old->ballot, plan->ballot) : -1;
+    return order > 0 || (order == 0 && old->hash == doc_plan_hash(plan));
+}
+
+/* An attempt has one record: what is of the same attempt is the same. */
+static bool has_rec(const struct doc *self, const struct doc_rec *rec)
+{
+    if (!self->slot_room)
+        return false;
+    const struct doc_rec *old = self->slots[slot_of(self, rec->p, rec->plan, rec->m)].rec;
+    if (!old || (rec->real && !old->real))
+        return false;
+    struct doc_rec same = *rec;
+    same.dig = old->dig;
+    return compare_recs(&same, old) <= 0;
+}
+
+static bool has_seal(const struct doc *self, const struct doc_seal *seal)
+{
+    int order = self->seal ? doc_ballot_compare(self->seal->ballot, seal->ballot) : -1;
+    return order > 0 || (order == 0 && self->seal->gen >= seal->gen);
+}
+
+bool doc_has(const struct doc *self, const struct delta *delta)
+{
+    if ((delta->req && !has_req(self, delta->req)) ||
+        (delta->fence && (!self->fence || compare_fences(delta->fence, self->fence) > 0)) ||
+        (delta->cancel && !self->cancel) || (delta->degraded && !self->degraded) ||
+        doc_ballot_compare(delta->com, self->com) > 0 ||
+        (delta->seal && !has_seal(self, delta->seal)))
+        return false;
+    for (size_t i = 0; i < delta->plan_count; i++)
+        if (!has_plan(self, &delta->plans[i]))
+            return false;
+    for (size_t i = 0; i < delta->res_count; i++)
+        if (!has_rec(self, &delta->res[i]))
+            return false;
+    return true;
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 const struct doc_plan *doc_plan(const struct doc *self, uint32_t p)

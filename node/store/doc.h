@@ -298,6 +298,9 @@ enum doc_change {
 int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed,
               struct err *err) ERR_CHECKED;
 
+/* Says that joining `delta` would change nothing. Where that is dear to find out it says false. */
+bool doc_has(const struct doc *self, const struct delta *delta);
+
 /* Returns the plan of project p that counts: the seal's if there is a seal, else the largest.
  * Borrowed until the next doc_apply(); NULL where there is none. */
 const struct doc_plan *doc_plan(const struct doc *self, uint32_t p);
