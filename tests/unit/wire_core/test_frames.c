@@ -90,8 +90,14 @@ static void unknown_flags_are_refused(void **unused)
 static void pieces_of_one_body_are_of_one_kind(void **unused)
 {
     (void)unused;
-    send_frame(TAG_MESSAGE, 2, "a", 1);
-    send_frame(TAG_MESSAGE, 1, "b", 1);
+    static const char zstd[] = "\x28\xb5\x2f\xfd\x20\x05\x29\0\0hello"; /* "hello", not packed */
+    send_frame(TAG_MESSAGE, 3, zstd, 8);
+    send_frame(TAG_MESSAGE, 1, zstd + 8, sizeof zstd - 9);
+    assert_true(link_next(self, &body));
+    assert_int_equal(body.len, 5);
+    assert_memory_equal(body.data, "hello", 5);
+    send_frame(TAG_MESSAGE, 2, zstd, 8);
+    send_frame(TAG_MESSAGE, 1, zstd + 8, sizeof zstd - 9);
     expect_refusal(LINK_MALFORMED);
 }
 

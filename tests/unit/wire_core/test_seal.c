@@ -1,6 +1,7 @@
 #include "proto/wire/seal.h"
 
 #include "proto/base/mem.h"
+#include "proto/wire/senders.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -178,6 +179,20 @@ static void packets_may_overtake_each_other_within_the_window(void **unused)
     assert_int_equal(open_packet(bob, &packets[2]), SEAL_REPLAYED);
 }
 
+static void counters_begin_at_one_and_end_where_they_must(void **unused)
+{
+    (void)unused;
+    const uint64_t last = (UINT64_C(1) << 48) - 1;
+    struct sender sender = {.node = 1};
+    assert_int_equal(sender_note(&sender, 0), SEAL_OLD);
+    assert_int_equal(sender_note(&sender, 1), SEAL_OK);
+    assert_int_equal(sender_note(&sender, 0), SEAL_OLD);
+    assert_int_equal(sender_note(&sender, last), SEAL_OK);
+    assert_int_equal(sender_note(&sender, last - SEAL_WINDOW + 1), SEAL_OK);
+    assert_int_equal(sender_note(&sender, last - SEAL_WINDOW), SEAL_OLD);
+    assert_int_equal(sender_note(&sender, last), SEAL_REPLAYED);
+}
+
 static void a_leap_forgets_what_is_behind(void **unused)
 {
     (void)unused;
@@ -324,6 +339,7 @@ int main(void)
         a_test(other_keys_and_other_clusters_do_not_open),
         a_test(a_packet_opens_once),
         a_test(packets_may_overtake_each_other_within_the_window),
+        a_test(counters_begin_at_one_and_end_where_they_must),
         a_test(a_leap_forgets_what_is_behind),
         a_test(a_restart_has_a_window_of_its_own),
         a_test(our_own_packets_are_known),

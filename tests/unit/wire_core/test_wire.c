@@ -273,6 +273,19 @@ static void memory_is_bounded_by_what_arrived(void **unused)
     assert_int_equal(decode(beat.data, beat.len, &out), ERR_INVALID);
 }
 
+static void room_is_given_within_the_budget_alone(void **unused)
+{
+    (void)unused;
+    struct wire_memory memory = {.first = NULL};
+    struct unpack in = {.memory = &memory, .budget = 100};
+    assert_null(unpack_room(&in, 100, 1));
+    assert_non_null(unpack_room(&in, 5, 10));
+    assert_null(unpack_room(&in, 5, 10));
+    assert_true(memory.bytes >= 50 && memory.bytes + in.budget == 100);
+    unpack_free(&memory);
+    assert_true(memory.first == NULL && memory.bytes == 0);
+}
+
 static void values_out_of_range_are_refused(void **unused)
 {
     (void)unused;
@@ -362,6 +375,7 @@ int main(void)
         cmocka_unit_test(an_unknown_id_is_no_error_but_must_be_whole),
         cmocka_unit_test(bombs_cost_nothing),
         cmocka_unit_test(memory_is_bounded_by_what_arrived),
+        cmocka_unit_test(room_is_given_within_the_budget_alone),
         cmocka_unit_test(values_out_of_range_are_refused),
         cmocka_unit_test(the_limits_themselves_are_allowed_and_one_more_is_not),
         cmocka_unit_test(an_alive_that_is_not_alive_is_refused),
