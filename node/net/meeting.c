@@ -142,16 +142,19 @@ void peers_ended(struct channel *channel, enum net_down how)
         peers_want(self);
 }
 
-static void take_blobs_message(struct net *self, uint64_t nid, const void *bytes, size_t len)
+static void take_blobs_message(struct channel *channel, const void *bytes, size_t len)
 {
+    struct net *net = channel->net;
     struct err err = ERR_INIT;
     owned_wire_msg msg = {.kind = WIRE_UNKNOWN};
-    if (wire_decode(bytes, len, &msg, &err))
-        self->stats.blobs_malformed++;
-    else if (self->hooks.message)
-        self->hooks.message(self->hooks.arg, nid, &msg);
-    else
-        self->stats.blobs_unasked++;
+    if (wire_decode(bytes, len, &msg, &err)) {
+        net->stats.blobs_malformed++;
+        channel_fail(channel, NET_DOWN_LOST);
+    } else if (net->hooks.message) {
+        net->hooks.message(net->hooks.arg, channel->peer->nid, &msg);
+    } else {
+        net->stats.blobs_unasked++;
+    }
 }
 
 void peers_message(struct channel *channel, enum wire_kind kind, const void *bytes, size_t len)
@@ -160,7 +163,7 @@ void peers_message(struct channel *channel, enum wire_kind kind, const void *byt
     net->stats.frames_in++;
     net->stats.frame_bytes_in += len;
     if (kind >= WIRE_HAS && kind <= WIRE_BLOB_ERR)
-        take_blobs_message(net, channel->peer->nid, bytes, len);
+        take_blobs_message(channel, bytes, len);
     else if (net->config.events->frame)
         net->config.events->frame(net->config.arg, channel->peer->nid, bytes, len);
 }

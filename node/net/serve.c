@@ -41,6 +41,7 @@ static int open_blob(const struct blobs *self, const struct hash *hash, struct s
         if (fd < 0 || fstat(fd, st) || !S_ISREG(st->st_mode))
             continue;
         *is_packed = i == 0;
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
         return steal_fd(&fd);
     }
     return -1;

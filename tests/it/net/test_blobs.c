@@ -485,7 +485,7 @@ static void nonsense_is_counted_and_changes_nothing(void **unused)
     const uint8_t broken[] = {0x92, WIRE_GET, 0xc4};
     assert_int_equal(net_send_frame(b->node.net, a->node.id, &a->node.addr, broken, sizeof broken),
                      0);
-    until(net_stats(a->node.net).blobs_malformed == 4);
+    until(net_stats(a->node.net).blobs_malformed == 4 && b->node.downs == 1);
     assert_int_equal(net_stats(a->node.net).blobs_unasked, 3);
     assert_int_equal(net_stats(a->node.net).blob_bytes_out, 0);
     assert_false(store_has_blob(a->store, &none, "zst"));

@@ -255,6 +255,31 @@ static void probes_say_whether_somebody_listens(void **unused)
     stop(&b);
 }
 
+/* As when the port is HTTP's too: some bytes were read before it was known whose they are. */
+static void a_connection_is_taken_over(void **unused)
+{
+    (void)unused;
+    for (size_t read_before = LINK_MAGIC_LEN; read_before <= LINK_PRELUDE; read_before += 11) {
+        struct node a, b;
+        char first[LINK_PRELUDE];
+        start(&a, 1);
+        start(&b, 2);
+        int listener = raw_bound(SOCK_STREAM, &b.addr);
+        assert_int_equal(listen(listener, 8), 0);
+        assert_int_equal(say(&a, &b, 42, 4), 0);
+        int fd = -1;
+        until((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0);
+        until(recv(fd, first, LINK_PRELUDE, MSG_PEEK) == LINK_PRELUDE);
+        assert_int_equal(recv(fd, first, read_before, 0), read_before);
+        net_adopt(fd, first, read_before, b.net);
+        until(b.frames == 1 && b.numbers[0] == 42);
+        assert_int_equal(net_stats(b.net).links_accepted, 1);
+        close(listener);
+        stop(&a);
+        stop(&b);
+    }
+}
+
 /* ---- strangers ------------------------------------------------------------------------------- */
 
 static void garbage_ends_the_connection(void **unused)
@@ -725,6 +750,7 @@ int main(void)
         IN_WORLD(another_node_at_the_address_is_not_that_node),
         IN_WORLD(other_versions_and_clusters_part),
         IN_WORLD(probes_say_whether_somebody_listens),
+        IN_WORLD(a_connection_is_taken_over),
         IN_WORLD(garbage_ends_the_connection),
         IN_WORLD(who_says_nothing_is_not_waited_for),
         IN_WORLD(a_crowd_of_strangers_is_bounded),
