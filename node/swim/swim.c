@@ -165,8 +165,8 @@ static void on_time(struct swim *self)
     suspicion_tick(self);
     probe_cycle(self);
     join_tick(self);
-    sync_tick(self);
     rumor_gossip(self);
+    sync_tick(self);
 }
 
 static uint64_t next_of(struct swim *self)
