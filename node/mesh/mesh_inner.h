@@ -208,21 +208,37 @@ void mesh_fetched(struct mesh *self, const struct mesh_event *event);
 struct fetch *mesh_fetch(struct mesh *self, const struct hash *blobs, size_t count,
                          const uint64_t *sources, size_t source_count);
 
-/* ---- work.c: the queue's and the agent's effects, the runner's events ------------------------ */
+/* ---- lead.c: the evaluations that this node leads, and its queue -------------------------------
+ */
 
 void mesh_queue(struct mesh *self, const struct queue_event *event);
-void mesh_agent(struct mesh *self, const struct agent_event *event);
-void mesh_ended(struct mesh *self, const struct mesh_event *event);
-void mesh_progress(struct mesh *self, const struct mesh_event *event);
-void mesh_keep_failure(struct mesh *self, const struct work *chore, const struct delta *delta);
-void mesh_forget_failures(struct mesh *self, uint64_t eval);
-void mesh_chore_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok);
-
-/* The owner's side of documents: what becomes known is fed to the queue. */
+struct led *mesh_led(const struct mesh *self, uint64_t eval);
 void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot);
 void mesh_unlead(struct mesh *self, uint64_t eval);
-struct led *mesh_led(const struct mesh *self, uint64_t eval);
+
+/* What became known of a document is fed to the queue. */
 void mesh_feed_changes(struct mesh *self, const struct delta *delta, unsigned changed);
+
+/* Nodes that have an evaluation's bundles: this one and its replicas. `out` has room for
+ * WIRE_SOURCES_MAX. Returns how many. */
+size_t mesh_sources(const struct mesh *self, const struct doc *doc, uint64_t *out);
+
+/* ---- work.c: this node's agent, and the runner's events ----------------------------------------
+ */
+
+void mesh_agent(struct mesh *self, const struct agent_event *event);
+void mesh_ended(struct mesh *self, const struct mesh_event *event);
+void mesh_chore_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok);
+
+/* From the runner (no peer), or from an executor. */
+void mesh_progress(struct mesh *self, const struct mesh_event *event);
+
+/* Of a module, or (m: WORK_CHORE) of a whole evaluation. */
+void mesh_forget_progress(struct mesh *self, uint64_t eval, uint32_t p, uint32_t m);
+
+void mesh_keep_failure(struct mesh *self, const struct work *chore, const struct delta *delta);
+struct failure *mesh_failure(const struct mesh *self, uint64_t eval, uint32_t p);
+void mesh_forget_failures(struct mesh *self, uint64_t eval); /* 0: of all */
 
 /* ---- frames.c: messages about work, to the machine that they are for --------------------------
  */

@@ -1,0 +1,350 @@
+/* lead: the evaluations that this node leads: what its queue is fed, and does. */
+#include "node/mesh/mesh_inner.h"
+
+#include "node/store/doc_copy.h"
+#include "proto/base/mem.h"
+
+#define WEIGHT_OF_PRIORITY_0 101
+#define TIMEOUT_MS           300000
+
+/* ---- what the queue is fed --------------------------------------------------------------------
+ */
+
+struct led *mesh_led(const struct mesh *self, uint64_t eval)
+{
+    for (struct led *led = self->leds; led; led = led->next)
+        if (led->eval == eval)
+            return led;
+    return NULL;
+}
+
+static void feed_modules(struct mesh *self, const struct doc *doc, const struct doc_plan *plan)
+{
+    struct queue_module *modules = mesh_scratch(self, (plan->module_count + 1) * sizeof *modules);
+    size_t count = 0;
+    for (uint32_t m = 0; m < plan->module_count; m++) {
+        if (doc_result(doc, plan->p, m))
+            continue;
+        struct queue_module *module = &modules[count++];
+        module->m = m;
+        module->estimate_ms =
+            self->config.estimate(self->config.estimate_arg, doc, plan->p, m, &module->is_measured);
+    }
+    mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ADD_MODULES,
+                                               .eval = doc->id,
+                                               .p = plan->p,
+                                               .modules = modules,
+                                               .module_count = count});
+}
+
+static void feed_project(struct mesh *self, const struct doc *doc, uint32_t p)
+{
+    const struct doc_plan *plan = doc_plan(doc, p);
+    if (doc_project_is_complete(doc, p)) {
+        mesh_note_queue(self,
+                        (struct queue_event){.kind = QUEUE_PROJECT_OVER, .eval = doc->id, .p = p});
+        return;
+    }
+    mesh_note_queue(
+        self, (struct queue_event){
+                  .kind = QUEUE_ADD_PROJECT, .eval = doc->id, .p = p, .has_plan = plan != NULL});
+    if (plan)
+        feed_modules(self, doc, plan);
+}
+
+void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot)
+{
+    const struct doc *doc = mesh_doc(self, eval);
+    if (!doc || !doc->req || doc->cancel)
+        return;
+    struct led *led = mesh_led(self, eval);
+    if (!led) {
+        led = mem_new(sizeof *led);
+        led->eval = eval;
+        led->next = self->leds;
+        self->leds = led;
+    }
+    led->ballot = ballot;
+    led->news = 0;
+    uint32_t timeout_s = doc->req->options.timeout_s;
+    mesh_tell_loads(self);
+    mesh_note_queue(self,
+                    (struct queue_event){
+                        .kind = QUEUE_ADD_EVAL,
+                        .eval = eval,
+                        .ballot = ballot,
+                        .weight = (uint32_t)(WEIGHT_OF_PRIORITY_0 + doc->req->options.priority),
+                        .timeout_ms = timeout_s ? timeout_s * 1000 : TIMEOUT_MS,
+                        .is_adopted = ballot.epoch > 1});
+    for (uint32_t p = 0; p < doc->req->project_count; p++)
+        feed_project(self, doc, p);
+}
+
+void mesh_unlead(struct mesh *self, uint64_t eval)
+{
+    struct led **at = &self->leds;
+    while (*at && (*at)->eval != eval)
+        at = &(*at)->next;
+    struct led *led = *at;
+    if (!led)
+        return;
+    *at = led->next;
+    free(led);
+    mesh_forget_progress(self, eval, 0, WORK_CHORE);
+    mesh_note_queue(self, (struct queue_event){.kind = QUEUE_DROP, .eval = eval});
+}
+
+void mesh_feed_changes(struct mesh *self, const struct delta *delta, unsigned changed)
+{
+    const struct doc *doc = mesh_doc(self, delta->id);
+    if (!mesh_led(self, delta->id) || !doc)
+        return;
+    if (changed & DOC_CHANGED_PLAN)
+        for (size_t i = 0; i < delta->plan_count; i++)
+            feed_project(self, doc, delta->plans[i].p);
+    if (!(changed & DOC_CHANGED_RES))
+        return;
+    for (size_t i = 0; i < delta->res_count; i++) {
+        const struct doc_rec *rec = &delta->res[i];
+        if (!doc_result(doc, rec->p, rec->m)) /* of another plan */
+            continue;
+        mesh_forget_progress(self, doc->id, rec->p, rec->m);
+        mesh_note_queue(self,
+                        (struct queue_event){
+                            .kind = QUEUE_MODULE_OVER, .eval = doc->id, .p = rec->p, .m = rec->m});
+    }
+    mesh_effect(self, MESH_RUNNING)->eval = doc->id;
+}
+
+/* ---- giving up ------------------------------------------------------------------------------- */
+
+static enum doc_blame doc_blame_of(enum work_blame blame)
+{
+    static const enum doc_blame blames[] = {[WORK_BLAME_NONE] = DOC_BLAME_CLUSTER,
+                                            [WORK_BLAME_TESTS] = DOC_BLAME_TESTS,
+                                            [WORK_BLAME_PROJECT] = DOC_BLAME_PROJECT,
+                                            [WORK_BLAME_CLUSTER] = DOC_BLAME_CLUSTER};
+    return blames[blame];
+}
+
+static const char *why_given_up(enum work_blame blame)
+{
+    return blame == WORK_BLAME_TESTS
+               ? "given up: each time that it ran, it took down the process or the machine under it"
+               : "given up: no node could run it to its end (see their logs)";
+}
+
+static void give_up_chore(struct mesh *self, const struct work *work, enum work_blame blame)
+{
+    const struct failure *last = mesh_failure(self, work->eval, work->p);
+    struct doc_plan plan = {.p = work->p,
+                            .setup = {.outcome = DOC_LOST,
+                                      .blame = doc_blame_of(blame),
+                                      .message = "no node could get this project ready",
+                                      .addr = self->config.self.address}};
+    if (last)
+        plan = last->delta.plans[0];
+    plan.ballot = mesh_doc_ballot(work->ballot);
+    plan.hash = 0;
+    mesh_append(self, APPEND_FOR_GIVE_UP,
+                &(struct delta){.id = work->eval, .plans = &plan, .plan_count = 1});
+}
+
+static void give_up_module(struct mesh *self, const struct doc *doc, const struct work *work,
+                           enum work_blame blame)
+{
+    const struct doc_plan *plan = doc_plan(doc, work->p);
+    if (!plan || work->m >= plan->module_count)
+        return;
+    struct doc_rec rec = {.p = work->p,
+                          .plan = plan->hash,
+                          .m = work->m,
+                          .ballot = mesh_doc_ballot(work->ballot),
+                          .n = work->n ? work->n : 1,
+                          .node = self->self,
+                          .addr = self->config.self.address,
+                          .outcome = DOC_LOST,
+                          .blame = doc_blame_of(blame),
+                          .message = why_given_up(blame),
+                          .start_ms = self->wall_ms,
+                          .exit_code = -1};
+    mesh_append(self, APPEND_FOR_GIVE_UP,
+                &(struct delta){.id = work->eval, .res = &rec, .res_count = 1});
+}
+
+static void give_up(struct mesh *self, const struct work *work, enum work_blame blame)
+{
+    const struct doc *doc = mesh_doc(self, work->eval);
+    if (!doc)
+        return;
+    const struct doc_plan *plan = doc_plan(doc, work->p);
+    if (work->m != WORK_CHORE)
+        give_up_module(self, doc, work, blame);
+    else if (!plan)
+        give_up_chore(self, work, blame);
+    else /* planned on a node that is gone, and no other one gets that far */
+        for (uint32_t m = 0; m < plan->module_count; m++) {
+            struct work module = *work;
+            module.m = m;
+            if (!doc_result(doc, work->p, m))
+                give_up_module(self, doc, &module, blame);
+        }
+}
+
+/* ---- the queue's effects --------------------------------------------------------------------- */
+
+static void offer(struct mesh *self, const struct queue_effect *from)
+{
+    if (from->peer == self->self) {
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_OFFER,
+                                                   .peer = self->self,
+                                                   .eval = from->eval,
+                                                   .ballot = from->ballot,
+                                                   .queued = from->queued,
+                                                   .weight = from->weight});
+        return;
+    }
+    struct wire_msg msg = {.kind = WIRE_OFFER,
+                           .offer = {.eid = from->eval,
+                                     .fence = mesh_fence(from->ballot),
+                                     .queued = from->queued,
+                                     .weight = (uint16_t)from->weight}};
+    mesh_send(self, from->peer, &msg);
+}
+
+size_t mesh_sources(const struct mesh *self, const struct doc *doc, uint64_t *out)
+{
+    size_t count = 0;
+    out[count++] = self->self;
+    for (size_t i = 0; doc->fence && i < doc->fence->rep_count && count < WIRE_SOURCES_MAX; i++) {
+        uint64_t node = id_node_short(&doc->fence->reps[i]);
+        if (node != self->self)
+            out[count++] = node;
+    }
+    return count;
+}
+
+static void assign(struct mesh *self, const struct queue_effect *from,
+                   const struct work_item *items)
+{
+    mesh_effect(self, MESH_RUNNING)->eval = from->eval;
+    if (from->peer == self->self) {
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_ASSIGN,
+                                                   .peer = self->self,
+                                                   .eval = from->eval,
+                                                   .ballot = from->ballot,
+                                                   .items = items,
+                                                   .item_count = from->count});
+        return;
+    }
+    const struct doc *doc = mesh_doc(self, from->eval);
+    if (!doc)
+        return;
+    size_t count = from->count < WIRE_WORK_MAX ? from->count : WIRE_WORK_MAX;
+    owned_mem struct wire_job_ref *jobs = mem_new_array(count, sizeof *jobs);
+    uint64_t sources[WIRE_SOURCES_MAX];
+    for (size_t i = 0; i < count; i++) {
+        const struct doc_plan *plan = doc_plan(doc, items[i].work.p);
+        jobs[i] = (struct wire_job_ref){.plan = plan ? plan->hash : 0,
+                                        .p = items[i].work.p,
+                                        .m = items[i].work.m,
+                                        .est_ms = items[i].estimate_ms,
+                                        .n = (uint16_t)items[i].work.n};
+    }
+    struct wire_msg msg = {.kind = WIRE_ASSIGN,
+                           .assign = {.eid = from->eval,
+                                      .fence = mesh_fence(from->ballot),
+                                      .work = jobs,
+                                      .work_count = count,
+                                      .sources = sources,
+                                      .source_count = mesh_sources(self, doc, sources)}};
+    mesh_send(self, from->peer, &msg);
+}
+
+static void nowork(struct mesh *self, const struct queue_effect *from)
+{
+    if (from->peer == self->self) {
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_NOWORK,
+                                                   .peer = self->self,
+                                                   .eval = from->eval,
+                                                   .ballot = from->ballot,
+                                                   .queued = from->queued});
+        return;
+    }
+    struct wire_msg msg = {
+        .kind = WIRE_NOWORK,
+        .nowork = {.eid = from->eval, .fence = mesh_fence(from->ballot), .queued = from->queued}};
+    mesh_send(self, from->peer, &msg);
+}
+
+static void stop(struct mesh *self, const struct queue_effect *from, const struct work_item *items)
+{
+    if (from->peer == self->self) {
+        mesh_note_agent(self, (struct agent_event){.kind = AGENT_CANCEL,
+                                                   .peer = self->self,
+                                                   .eval = from->eval,
+                                                   .ballot = from->ballot,
+                                                   .items = items,
+                                                   .item_count = from->count});
+        return;
+    }
+    size_t count = from->count < WIRE_WORK_MAX ? from->count : WIRE_WORK_MAX;
+    owned_mem struct wire_ref *refs = mem_new_array(count + 1, sizeof *refs);
+    for (size_t i = 0; i < count; i++)
+        refs[i] = (struct wire_ref){
+            .p = items[i].work.p, .m = items[i].work.m, .n = (uint16_t)items[i].work.n};
+    struct wire_msg msg = {.kind = WIRE_CANCEL,
+                           .cancel = {.eid = from->eval,
+                                      .fence = mesh_fence(from->ballot),
+                                      .all = from->count == 0,
+                                      .work = refs,
+                                      .work_count = count}};
+    mesh_send(self, from->peer, &msg);
+}
+
+static void tell_work(struct mesh *self, const struct queue_effect *from)
+{
+    struct led *led = mesh_led(self, from->eval);
+    if (!led)
+        return;
+    struct wire_msg *msg = mesh_scratch(self, sizeof *msg);
+    msg->kind = WIRE_WORK;
+    msg->work = (struct wire_work){.eid = from->eval,
+                                   .fence = mesh_fence(from->ballot),
+                                   .queued = from->queued,
+                                   .seq = ++led->news};
+    mesh_note_swim(self, (struct swim_event){.kind = SWIM_NEWS, .msg = msg});
+}
+
+static void fini_queue_out(void *what) { queue_out_fini(what); }
+
+void mesh_queue(struct mesh *self, const struct queue_event *event)
+{
+    struct queue_out *out = mem_new(sizeof *out);
+    mesh_hold(self, out, fini_queue_out);
+    queue_step(self->queue, event, out);
+    for (size_t i = 0; i < out->count; i++) {
+        const struct queue_effect *effect = &out->effects[i];
+        const struct work_item *items = out->items + effect->first;
+        switch (effect->kind) {
+        case QUEUE_OFFER:
+            offer(self, effect);
+            break;
+        case QUEUE_ASSIGN:
+            assign(self, effect, items);
+            break;
+        case QUEUE_NOWORK:
+            nowork(self, effect);
+            break;
+        case QUEUE_CANCEL:
+            stop(self, effect, items);
+            break;
+        case QUEUE_GIVE_UP:
+            give_up(self, &items->work, effect->blame);
+            break;
+        case QUEUE_RUMOR:
+            tell_work(self, effect);
+            break;
+        }
+    }
+}
