@@ -184,11 +184,11 @@ void acceptor_put(struct own *self, uint64_t peer, const struct wire_put *messag
         put.ballot = delta.fence->ballot;
     if (is_low(self, &put))
         say_low(self, &put, WIRE_LOW_FENCE);
-    else if (is_done(self, &delta))
-        say_ok(self, &put);
     else if (is_fetching(self, peer, message->rid) ||
              (message->kind == WIRE_PUT_SUBMIT && delta.req && fetch_bundles(self, &put, &delta)))
-        return;
+        return; /* also where the document is here already: a reader of it has no bundles */
+    else if (is_done(self, &delta))
+        say_ok(self, &put);
     else
         append_put(self, &put, &delta);
 }
