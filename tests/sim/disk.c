@@ -150,9 +150,9 @@ void disk_append(struct sim *self, struct sim_node *node, const struct mesh_effe
     begin_sync(self, node);
 }
 
-/* Joins one line's JSON into what is durable. Returns false when it was refused. */
-static bool join(struct sim *self, struct sim_node *node, const char *json, size_t len,
-                 unsigned *changed)
+/* Joins one line's JSON into what is durable. */
+static enum err_code join(struct sim *self, struct sim_node *node, const char *json, size_t len,
+                          unsigned *changed)
 {
     struct sim_disk *disk = &node->disk;
     owned_delta delta = {0};
@@ -160,7 +160,7 @@ static bool join(struct sim *self, struct sim_node *node, const char *json, size
     *changed = 0;
     if (delta_decode(json, len, &delta, &err) != 0) {
         check_violation(self, "I5", "%s appended what cannot be read: %s", node->label, err.text);
-        return false;
+        return err.code;
     }
     struct doc *doc = disk_find(disk, delta.id);
     if (!doc) {
@@ -172,12 +172,12 @@ static bool join(struct sim *self, struct sim_node *node, const char *json, size
     uint64_t before = doc->digest;
     if (doc_apply(doc, &delta, changed, &err) != 0) {
         SOMETIMES(CONFLICT);
-        return false;
+        return err.code;
     }
     disk->buckets[docs_bucket(doc->id)] ^= before ^ doc->digest;
     if (*changed)
         check_joined(self, node, doc, *changed);
-    return true;
+    return ERR_NONE;
 }
 
 void disk_synced(struct sim *self, struct sim_node *node)
@@ -191,9 +191,10 @@ void disk_synced(struct sim *self, struct sim_node *node)
     disk->syncing = 0;
     for (size_t i = 0; i < count; i++) {
         unsigned changed = 0;
-        bool ok =
-            node->life == life && !disk->has_failed &&
-            join(self, node, lines[i].bytes + LINE_HEAD, lines[i].len - LINE_HEAD - 1, &changed);
+        enum err_code code = ERR_UNAVAILABLE;
+        if (node->life == life && !disk->has_failed)
+            code = join(self, node, lines[i].bytes + LINE_HEAD, lines[i].len - LINE_HEAD - 1,
+                        &changed);
         free(lines[i].bytes);
         if (disk->has_failed)
             SOMETIMES(DISK_FAILED);
@@ -201,7 +202,8 @@ void disk_synced(struct sim *self, struct sim_node *node)
             node_step(self, node,
                       &(struct mesh_event){.kind = MESH_APPENDED,
                                            .token = lines[i].token,
-                                           .is_ok = ok,
+                                           .is_ok = code == ERR_NONE,
+                                           .code = code,
                                            .changed = changed});
     }
     free(lines);
@@ -333,6 +335,8 @@ void disk_fetched(struct sim *self, struct sim_node *node, const struct sim_even
     }
     free(blobs);
     free(sources);
+    SIM_CHART(self, "%s: %zu blobs from %zu sources %s", node->label, head.blobs, head.sources,
+              ok ? "are here" : "could not be had");
     if (ok || head.tries >= 2) {
         if (ok)
             SOMETIMES(FETCHED);
