@@ -35,8 +35,9 @@ bool agent_answered(struct agent *self, struct agent_eval *eval, uint64_t now_ms
         return false;
     *answered = self->pending[at];
     uint64_t took = now_ms - answered->sent_ms;
-    uint32_t sample = took < AGENT_LATENCY_MAX ? (uint32_t)took : AGENT_LATENCY_MAX;
-    eval->latency_ms = (eval->latency_ms * 7 + sample * 3 + 9) / 10;
+    /* With several on their way it may be the answer to a later one. */
+    if (self->pending_count == 1 && took < AGENT_CLAIM_MAX_MS)
+        eval->latency_ms = (eval->latency_ms * 7 + (uint32_t)took * 3 + 9) / 10;
     remove_pending(self, at);
     return true;
 }
@@ -63,7 +64,7 @@ void agent_time_out_claims(struct agent *self, uint64_t now_ms, struct agent_out
         struct agent_eval *eval = agent_eval_find(self, pending.eval);
         if (!eval)
             continue;
-        eval->backoff_ms *= 2;
+        eval->backoff_ms += AGENT_CLAIM_STEP;
         if (eval->backoff_ms > AGENT_CLAIM_MAX_MS)
             eval->backoff_ms = AGENT_CLAIM_MAX_MS;
         agent_beat(self, pending.owner, now_ms, out);
@@ -181,9 +182,11 @@ static void send_claim(struct agent *self, struct agent_eval *eval, uint64_t now
     if (eval->ready_count > 0)
         memcpy(out->ready + out->ready_count, eval->ready, eval->ready_count * sizeof *eval->ready);
     out->ready_count += eval->ready_count;
-    uint64_t patience = eval->backoff_ms;
-    if (patience < 4 * (uint64_t)eval->latency_ms)
-        patience = 4 * (uint64_t)eval->latency_ms;
+    uint64_t patience = 4 * (uint64_t)eval->latency_ms;
+    if (patience > AGENT_CLAIM_MAX_MS)
+        patience = AGENT_CLAIM_MAX_MS;
+    if (patience < eval->backoff_ms)
+        patience = eval->backoff_ms;
     self->pending = mem_grow(self->pending, &self->pending_capacity, self->pending_count + 1,
                              sizeof *self->pending);
     self->pending[self->pending_count++] = (struct agent_pending){.eval = eval->id,

@@ -1,15 +1,17 @@
-/* agent_inner: what the parts of agent share. agent.c: events; agent_claim.c: what it asks for, and
- * what starts; agent_send.c: what it tells; agent_items.c: what it keeps. */
+/* agent_inner: what the parts of agent share. agent.c: events; agent_ends.c: ends; agent_claim.c:
+ * what it asks for, and what starts; agent_send.c: what it tells; agent_items.c: what it keeps. */
 #ifndef LOADBALANCE_AGENT_INNER_H
 #define LOADBALANCE_AGENT_INNER_H
 
 #include "loadbalance/agent.h"
 #include "proto/base/rand.h"
 
-#define AGENT_NO_SLOT     UINT32_MAX
-#define AGENT_CHORE_MS    1000 /* between claims for chores alone */
-#define AGENT_LOST_MS     5000 /* between results to an owner that seems to be gone */
-#define AGENT_LATENCY_MAX 2000
+#define AGENT_NO_SLOT  UINT32_MAX
+#define AGENT_CHORE_MS 1000 /* between claims for chores alone */
+#define AGENT_LOST_MS  5000 /* between results to an owner that seems to be gone */
+#define AGENT_CLAIM_STEP                                                                           \
+    100 /* a claim that gets no answer waits that much longer the next time                        \
+         */
 #define AGENT_ITEMS_MAX   8192
 #define AGENT_ROUND_TRIPS 20
 
@@ -104,6 +106,25 @@ struct agent {
     bool is_drained;
     struct agent_stats stats;
 };
+
+/* ---- agent.c -----------------------------------------------------------------------------------
+ */
+
+/* Brings the ballot up to date; false: it is of a deposed owner. */
+bool agent_heed(struct agent *self, struct agent_eval *eval, struct work_ballot ballot,
+                uint64_t now_ms, struct agent_out *out);
+
+/* ---- agent_ends.c ------------------------------------------------------------------------------
+ */
+
+void agent_stop(struct agent *self, struct agent_entry *entry, uint64_t now_ms,
+                struct agent_out *out);
+void agent_on_cancel(struct agent *self, const struct agent_event *event, struct agent_out *out);
+void agent_on_drop(struct agent *self, const struct agent_event *event, struct agent_out *out);
+void agent_on_ended(struct agent *self, const struct agent_event *event, struct agent_out *out);
+void agent_on_freed(struct agent *self, const struct agent_event *event);
+void agent_on_wants_slot(struct agent *self, const struct agent_event *event);
+void agent_on_acked(struct agent *self, const struct agent_event *event);
 
 /* ---- agent_items.c -----------------------------------------------------------------------------
  */

@@ -81,9 +81,8 @@ void queue_emit_item(struct queue_out *out, const struct work *work, uint32_t es
     out->effects[out->count - 1].count++;
 }
 
-static void cancel(struct queue *self, const struct queue_run *run, struct queue_out *out)
+void queue_cancel(const struct queue_run *run, struct queue_out *out)
 {
-    (void)self;
     queue_emit(out, QUEUE_CANCEL, run->eval, run->peer);
     queue_emit_item(out, &run->work, 0);
 }
@@ -193,7 +192,7 @@ static void on_add_modules(struct queue *self, const struct queue_event *event)
         return;
     }
     project->has_plan = true;
-    project->held_until_ms = 0;
+    project->held_until_ms = 0; /* and its evaluation counts anew with the next tick */
     for (size_t i = 0; i < event->module_count; i++) {
         const struct queue_module *module = &event->modules[i];
         struct queue_task *task = queue_task_add(project, module->m);
@@ -208,13 +207,13 @@ static void on_add_modules(struct queue *self, const struct queue_event *event)
     queue_project_refresh(eval, project);
 }
 
-static void module_over(struct queue *self, struct queue_eval *eval, struct queue_project *project,
-                        uint32_t m, struct queue_out *out)
+static void module_over(struct queue_eval *eval, struct queue_project *project, uint32_t m,
+                        struct queue_out *out)
 {
     struct queue_task *task = &project->modules[m];
     if (task->run) {
         if (!task->run->is_ended)
-            cancel(self, task->run, out);
+            queue_cancel(task->run, out);
         queue_run_free(task->run);
     }
     if (task->state == TASK_WAITING)
@@ -228,13 +227,12 @@ static void on_module_over(struct queue *self, const struct queue_event *event,
     struct queue_eval *eval = queue_eval_find(self, event->eval);
     struct queue_project *project = eval ? queue_project_add(eval, event->p) : NULL;
     if (project && queue_task_add(project, event->m))
-        module_over(self, eval, project, event->m, out);
+        module_over(eval, project, event->m, out);
     else
         self->stats.ignored++;
 }
 
-static void stop_chores(struct queue *self, const struct queue_eval *eval, uint32_t p,
-                        struct queue_out *out)
+static void stop_chores(const struct queue_eval *eval, uint32_t p, struct queue_out *out)
 {
     for (size_t i = 0; i < eval->link_count; i++) {
         if (!(queue_link_bits(eval->links[i], p) & LINK_PREPARING))
@@ -243,7 +241,7 @@ static void stop_chores(struct queue *self, const struct queue_eval *eval, uint3
         if (!run)
             continue;
         if (!run->is_ended)
-            cancel(self, run, out);
+            queue_cancel(run, out);
         queue_run_free(run);
     }
 }
@@ -260,194 +258,9 @@ static void on_project_over(struct queue *self, const struct queue_event *event,
     project->is_over = true;
     for (uint32_t m = 0; m < project->module_capacity; m++)
         if (project->modules[m].state != TASK_NONE)
-            module_over(self, eval, project, m, out);
-    stop_chores(self, eval, event->p, out);
+            module_over(eval, project, m, out);
+    stop_chores(eval, event->p, out);
     queue_project_refresh(eval, project);
-}
-
-/* ---- ends ------------------------------------------------------------------------------------ */
-
-static bool is_everywhere(const struct queue *self, const struct queue_eval *eval, uint32_t p,
-                          enum link_bit bit)
-{
-    for (size_t i = 0; i < self->peer_count; i++) {
-        const struct queue_peer *peer = self->peers[i];
-        const struct queue_link *link = queue_link_find(eval, peer);
-        if (!peer->load.is_draining && !(link && (queue_link_bits(link, p) & bit)))
-            return false;
-    }
-    return true;
-}
-
-/* The chore failed on that node; another may do better, or the same after all others. */
-static void on_unprepared(struct queue *self, struct queue_run *run,
-                          const struct queue_event *event, struct queue_out *out)
-{
-    struct queue_eval *eval = run->eval;
-    struct work work = run->work;
-    struct queue_project *project = &eval->projects[work.p];
-    struct queue_link *link = queue_link_get(eval, run->peer);
-    if (event->blame == WORK_BLAME_PROJECT) {
-        project->held_until_ms = event->now_ms + QUEUE_HOLD_MS;
-        eval->held++;
-        queue_run_free(run);
-        return;
-    }
-    bool was_needed = project->ready == 0;
-    queue_link_set(eval, link, work.p, LINK_FAILED, 0);
-    queue_run_free(run);
-    if (was_needed && ++project->failures >= QUEUE_PREPARES_MAX) {
-        project->chore.state = TASK_GIVEN_UP;
-        queue_project_refresh(eval, project);
-        queue_give_up(self, eval, &work, WORK_BLAME_CLUSTER, out);
-    } else if (is_everywhere(self, eval, work.p, LINK_FAILED)) {
-        for (size_t i = 0; i < eval->link_count; i++)
-            queue_link_set(eval, eval->links[i], work.p, 0, LINK_FAILED);
-    }
-}
-
-static void chore_done(struct queue *self, struct queue_run *run, uint32_t took_ms)
-{
-    struct queue_eval *eval = run->eval;
-    struct queue_link *link = queue_link_get(eval, run->peer);
-    uint32_t p = run->work.p;
-    if (took_ms > 0) {
-        self->prepare_ms =
-            (uint32_t)(((uint64_t)self->prepare_ms * 7 + (uint64_t)took_ms * 3) / 10);
-        eval->projects[p].prepare_ms = took_ms;
-    }
-    queue_link_set(eval, link, p, LINK_READY, LINK_FAILED);
-    queue_run_free(run);
-}
-
-static struct queue_run *find_run(const struct queue *self, uint64_t peer_id,
-                                  const struct work *work)
-{
-    struct queue_peer *peer = queue_peer_find(self, peer_id);
-    struct queue_eval *eval = queue_eval_find(self, work->eval);
-    if (!peer || !eval)
-        return NULL;
-    struct queue_run *run = NULL;
-    if (work->m == WORK_CHORE) {
-        run = queue_run_find_chore(peer, work->eval, work->p);
-    } else {
-        struct queue_task *task = queue_task_find(eval, work);
-        run = task ? task->run : NULL;
-    }
-    return run && run->peer == peer && work_is_same(&run->work, work) ? run : NULL;
-}
-
-static void on_refused(struct queue *self, struct queue_run *run, const struct queue_event *event,
-                       struct queue_out *out)
-{
-    struct queue_link *link = queue_link_get(run->eval, run->peer);
-    uint32_t p = run->work.p;
-    if (event->refusal == WORK_UNREADY && run->work.m != WORK_CHORE)
-        queue_link_set(run->eval, link, p, 0, LINK_READY);
-    queue_lose(self, run, LOSS_NONE, event->now_ms, out);
-}
-
-static void on_ended(struct queue *self, const struct queue_event *event, struct queue_out *out)
-{
-    struct queue_run *run = find_run(self, event->peer, &event->work);
-    if (!run) {
-        self->stats.duplicates++;
-        return;
-    }
-    bool is_chore = run->work.m == WORK_CHORE;
-    switch (event->end) {
-    case WORK_DONE:
-        if (is_chore) {
-            chore_done(self, run, event->prepare_ms);
-        } else {
-            run->is_ended = true;
-            run->since_ms = event->now_ms;
-        }
-        break;
-    case WORK_LOST:
-        queue_lose(self, run, event->blame == WORK_BLAME_CLUSTER ? LOSS_CLUSTER : LOSS_RUNNER,
-                   event->now_ms, out);
-        break;
-    case WORK_UNPREPARED:
-        if (is_chore)
-            on_unprepared(self, run, event, out);
-        else
-            queue_lose(self, run, LOSS_CLUSTER, event->now_ms, out);
-        break;
-    case WORK_REFUSED:
-        on_refused(self, run, event, out);
-        break;
-    case WORK_CANCELLED:
-        queue_lose(self, run, LOSS_NONE, event->now_ms, out);
-        break;
-    }
-}
-
-/* ---- what the nodes say ---------------------------------------------------------------------- */
-
-static void adopt(struct queue *self, struct queue_peer *peer, const struct work_item *item,
-                  uint64_t now_ms, struct queue_out *out)
-{
-    struct queue_eval *eval = queue_eval_find(self, item->work.eval);
-    struct queue_project *project = eval ? queue_project_find(eval, item->work.p) : NULL;
-    struct queue_task *task = project ? queue_task_find(eval, &item->work) : NULL;
-    if (!task || item->phase == WORK_ENDED)
-        return;
-    bool is_chore = item->work.m == WORK_CHORE;
-    bool is_wanted = is_chore ? !project->is_over : task->state == TASK_WAITING;
-    if (!is_wanted) {
-        queue_emit(out, QUEUE_CANCEL, eval, peer);
-        queue_emit_item(out, &item->work, 0);
-        return;
-    }
-    if (is_chore)
-        queue_link_set(eval, queue_link_get(eval, peer), project->p, LINK_PREPARING, 0);
-    else
-        queue_task_leave(eval, project, item->work.m, TASK_RUNNING);
-    struct queue_run *run = queue_run_add(self, eval, peer, &item->work, now_ms);
-    run->is_waiting = item->phase == WORK_WAITING;
-    self->stats.adopted++;
-}
-
-/* The attempt that is known, or is as good: a node runs a module or a chore once. */
-static struct queue_run *known_run(struct queue *self, struct queue_peer *peer,
-                                   const struct work_item *item)
-{
-    struct queue_eval *eval = queue_eval_find(self, item->work.eval);
-    if (!eval)
-        return NULL;
-    if (item->work.m == WORK_CHORE)
-        return queue_run_find_chore(peer, eval->id, item->work.p);
-    struct queue_task *task = queue_task_find(eval, &item->work);
-    return task && task->run && task->run->peer == peer ? task->run : NULL;
-}
-
-static void on_beat(struct queue *self, const struct queue_event *event, struct queue_out *out)
-{
-    struct queue_peer *peer = queue_peer_find(self, event->peer);
-    if (!peer) {
-        self->stats.ignored++;
-        return;
-    }
-    peer->beat_ms = event->now_ms;
-    uint64_t beat = ++self->beat;
-    for (size_t i = 0; i < event->item_count; i++) {
-        const struct work_item *item = &event->items[i];
-        struct queue_run *run = known_run(self, peer, item);
-        if (run) {
-            run->beat = beat;
-            run->work = item->work;
-            run->is_waiting = item->phase == WORK_WAITING;
-        } else {
-            adopt(self, peer, item, event->now_ms, out);
-        }
-    }
-    uint64_t grace = QUEUE_GRACE_MS + 4 * (uint64_t)peer->load.rtt_us / 1000;
-    for (struct queue_run *run = peer->first, *next; run; run = next) {
-        next = run->next;
-        if (run->beat != beat && !run->is_ended && run->since_ms + grace < event->now_ms)
-            queue_lose(self, run, LOSS_CLUSTER, event->now_ms, out);
-    }
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -471,7 +284,7 @@ static void look_after_runs(struct queue *self, struct queue_peer *peer, uint64_
         bool is_forgotten = run->is_ended && run->since_ms + QUEUE_SILENCE_MS < now_ms;
         if (!is_silent && !is_forgotten && !is_too_long(self, run, now_ms))
             continue;
-        cancel(self, run, out);
+        queue_cancel(run, out);
         queue_lose(self, run, LOSS_CLUSTER, now_ms, out);
     }
 }
@@ -584,7 +397,7 @@ void queue_step(struct queue *self, const struct queue_event *event, struct queu
         queue_claim(self, event, out);
         break;
     case QUEUE_ENDED:
-        on_ended(self, event, out);
+        queue_ended(self, event, out);
         break;
     case QUEUE_PEER:
         on_peer(self, event, out);
@@ -595,7 +408,7 @@ void queue_step(struct queue *self, const struct queue_event *event, struct queu
             queue_peer_lose(self, peer, event, out);
         break;
     case QUEUE_BEAT:
-        on_beat(self, event, out);
+        queue_beat(self, event, out);
         break;
     }
     on_tick(self, event->now_ms, out);
@@ -615,6 +428,7 @@ struct queue_left queue_left(const struct queue *self, uint64_t id)
             continue;
         left.modules += eval->waiting;
         left.waiting_ms += eval->waiting_ms;
+        left.apart += eval->suspect_count;
         left.running += eval->running;
         left.chores += eval->unready;
         for (size_t p = 0; p < eval->project_count; p++)

@@ -31,14 +31,14 @@
  * Whose fault a loss is:
  * - A runner that dies under a module while its node lives is the module's doing. The second time
  *   it is given up, blame tests.
- * - A node that dies may have been killed by any module that it executed, or by none. Each that
- *   had there and that may have begun is a suspect of that death. One that two nodes died under
- *   never runs beside another such, so that a third death tells them apart. It is given up (blame
- *   tests) when the deaths under it are at least three times one more than all the others of the
- *   last ten minutes: after three where nodes die of nothing else, and never where somebody ends
- *   nodes at random. Three, since two in a row are common then, and a wrong verdict costs a mark
- *   while one that comes late costs a restart. After QUEUE_NODE_LOSSES_MAX it is given up
- *   unproven, blame cluster.
+ * - A node that dies may have been killed by any module that it had and that may have begun, or by
+ *   none. One that two nodes died under never runs beside another such, so that a third death
+ *   tells them apart, and it waits for QUEUE_WATCH_MS first, to see whether nodes die without it,
+ *   too. It is given up (blame tests) when the deaths under it, not all of one node, are at least
+ *   three times one more than all the others of the last ten minutes: after three where nodes die
+ *   of nothing else, and never where somebody ends nodes at random. Three, since two in a row are
+ *   common then, and a wrong verdict costs a mark while one that comes late costs a restart. After
+ *   QUEUE_NODE_LOSSES_MAX it is given up unproven, blame cluster.
  * - All else (not in the list of its own node, no beat, refused, never started) is the cluster's.
  *   After QUEUE_ATTEMPTS_MAX attempts it is given up, blame cluster, so that every evaluation ends.
  *
@@ -55,11 +55,12 @@
 
 #define QUEUE_SILENCE_MS      15000 /* an attempt of a node that says nothing that long is lost */
 #define QUEUE_ADOPT_MS        500   /* a new owner hears who runs what before it hands out */
-#define QUEUE_OFFER_MS        1000  /* at most this long between offers while work waits */
+#define QUEUE_OFFER_MS        400   /* at most this long between offers while work waits */
 #define QUEUE_BATCH_MS        200   /* predicted work for one slot in one assignment */
 #define QUEUE_RUNNER_LOSSES   2
 #define QUEUE_NODE_LOSSES     3
 #define QUEUE_NODE_LOSSES_MAX 8
+#define QUEUE_WATCH_MS        10000
 #define QUEUE_LOSS_WINDOW_MS  600000
 #define QUEUE_PREPARES_MAX    3 /* chores of one project that failed through the cluster's fault */
 #define QUEUE_ATTEMPTS_MAX    20
@@ -197,6 +198,7 @@ uint64_t queue_deadline(const struct queue *self);
 struct queue_left {
     size_t modules;      /* waiting */
     size_t chores;       /* projects that nobody has ready yet, or somebody prepares */
+    size_t apart;        /* of those, the suspects */
     size_t running;      /* attempts, chores too */
     uint64_t waiting_ms; /* predicted, of the modules that wait */
 };

@@ -44,14 +44,23 @@ static void give(struct grant *grant, uint32_t p, uint32_t m)
     eval->served += (task->estimate_ms ? task->estimate_ms : 1) / eval->weight + 1;
 }
 
+/* A suspect runs beside no other, after a while, and on a node that it has not been seen to die on:
+ * only another node's death tells the module from the node. Where there is none, on the same. */
+static bool may_have_suspect(const struct grant *grant, const struct work *work)
+{
+    const struct queue_task *task = queue_task_find(grant->eval, work);
+    if (grant->peer->apart > 0 || task->not_before_ms > grant->now_ms)
+        return false;
+    return task->not_before_ms + QUEUE_WATCH_MS <= grant->now_ms ||
+           !queue_died_under(grant->self, grant->peer, work);
+}
+
 static bool give_suspect(struct grant *grant)
 {
     struct queue_eval *eval = grant->eval;
-    if (grant->peer->apart > 0)
-        return false;
     for (size_t i = 0; i < eval->suspect_count; i++) {
         struct work work = eval->suspects[i];
-        if (!(queue_link_bits(grant->link, work.p) & LINK_READY))
+        if (!(queue_link_bits(grant->link, work.p) & LINK_READY) || !may_have_suspect(grant, &work))
             continue;
         queue_task_leave(eval, &eval->projects[work.p], work.m, TASK_RUNNING);
         give(grant, work.p, work.m);
@@ -132,7 +141,9 @@ static const struct queue_project *first_unready(const struct grant *grant)
         return NULL;
     for (uint32_t p = 0; p < grant->eval->project_count; p++) {
         const struct queue_project *project = &grant->eval->projects[p];
-        if (!project->is_unready || (queue_link_bits(grant->link, p) & LINK_FAILED))
+        struct work work = {.eval = grant->eval->id, .p = p, .m = WORK_CHORE};
+        bool must_wait = queue_task_is_suspect(&project->chore) && !may_have_suspect(grant, &work);
+        if (!project->is_unready || must_wait || (queue_link_bits(grant->link, p) & LINK_FAILED))
             continue;
         if (!best || size_of(project) > size_of(best))
             best = project;
@@ -156,7 +167,7 @@ static const struct queue_project *most_behind(const struct grant *grant)
     for (uint32_t p = 0; p < grant->eval->project_count; p++) {
         const struct queue_project *project = &grant->eval->projects[p];
         if (project->waiting == 0 || project->slots == 0 || project->held_until_ms > 0 ||
-            (queue_link_bits(grant->link, p) & not_again))
+            queue_task_is_suspect(&project->chore) || (queue_link_bits(grant->link, p) & not_again))
             continue;
         if (!best || project->waiting_ms / project->slots > best->waiting_ms / best->slots)
             best = project;

@@ -1,6 +1,7 @@
-/* queue_inner: what the parts of queue share. queue.c: events; queue_claim.c: who gets what;
- * queue_task.c: modules and projects in their order; queue_peer.c: nodes, what is ready on them,
- * offers; queue_loss.c: whose fault. */
+/* queue_inner: what the parts of queue share. queue.c: events; queue_ends.c: how attempts end;
+ * queue_claim.c: who gets what; queue_task.c: modules and projects in their order; queue_peer.c:
+ * nodes, what is ready on them, attempts; queue_offer.c: whom to tell; queue_loss.c: whose fault.
+ */
 #ifndef LOADBALANCE_QUEUE_INNER_H
 #define LOADBALANCE_QUEUE_INNER_H
 
@@ -26,7 +27,8 @@ struct queue_task {
     uint8_t losses; /* of any kind */
     uint8_t runner_losses;
     uint8_t node_losses;
-    struct queue_run *run; /* of a module that runs */
+    uint64_t not_before_ms; /* a suspect */
+    struct queue_run *run;  /* of a module that runs */
 };
 
 struct queue_project {
@@ -132,6 +134,7 @@ struct queue_peer {
 /* The death of a node, and what it had. */
 struct queue_incident {
     uint64_t at_ms;
+    uint64_t peer;
     struct work *works;
     size_t count;
 };
@@ -145,7 +148,8 @@ struct queue {
     struct queue_peer **peers; /* by id */
     size_t peer_count;
     size_t peer_capacity;
-    uint64_t slots; /* of all peers that take work */
+    size_t most_peers; /* at one time */
+    uint64_t slots;    /* of all peers that take work */
     uint64_t serial;
     uint64_t turn; /* the largest `served` that has had its turn */
     uint64_t beat;
@@ -165,6 +169,13 @@ struct queue_effect *queue_emit(struct queue_out *out, enum queue_effect_kind ki
 void queue_emit_item(struct queue_out *out, const struct work *work, uint32_t estimate_ms);
 struct queue_eval *queue_eval_find(const struct queue *self, uint64_t id);
 uint32_t queue_queued(const struct queue_eval *eval);
+void queue_cancel(const struct queue_run *run, struct queue_out *out);
+
+/* ---- queue_ends.c ------------------------------------------------------------------------------
+ */
+
+void queue_ended(struct queue *self, const struct queue_event *event, struct queue_out *out);
+void queue_beat(struct queue *self, const struct queue_event *event, struct queue_out *out);
 
 /* ---- queue_task.c ------------------------------------------------------------------------------
  */
@@ -179,6 +190,12 @@ void queue_project_free(struct queue_project *self);
 
 /* Counts anew whether it needs a chore that nobody does. */
 void queue_project_refresh(struct queue_eval *eval, struct queue_project *project);
+
+/* No chore of it is handed out until then. */
+void queue_project_hold(struct queue_eval *eval, struct queue_project *project, uint64_t until_ms);
+
+/* Could the next death of a node under it be its last? */
+bool queue_task_is_suspect(const struct queue_task *task);
 
 /* A module begins to wait, or stops waiting (for `state`). */
 void queue_task_wait(struct queue_eval *eval, struct queue_project *project, uint32_t m);
@@ -215,6 +232,9 @@ struct queue_run *queue_run_add(struct queue *self, struct queue_eval *eval,
 void queue_run_free(struct queue_run *run);
 struct queue_run *queue_run_find_chore(const struct queue_peer *peer, uint64_t eval, uint32_t p);
 
+/* ---- queue_offer.c -----------------------------------------------------------------------------
+ */
+
 void queue_offer(struct queue *self, struct queue_eval *eval, uint64_t now_ms,
                  struct queue_out *out);
 void queue_offer_all_to(struct queue *self, struct queue_peer *peer, uint64_t now_ms,
@@ -229,11 +249,20 @@ uint32_t queue_prepare_ms(const struct queue *self, const struct queue_project *
 /* ---- queue_loss.c ------------------------------------------------------------------------------
  */
 
-enum loss { LOSS_NONE, LOSS_CLUSTER, LOSS_RUNNER, LOSS_NODE };
+enum loss {
+    LOSS_NONE,
+    LOSS_CLUSTER,
+    LOSS_RUNNER,
+    LOSS_NODE,
+    LOSS_TRIAL, /* a node, under a suspect that ran apart */
+};
 
 /* Ends the attempt (freed); its task waits again, or is given up. */
 void queue_lose(struct queue *self, struct queue_run *run, enum loss loss, uint64_t now_ms,
                 struct queue_out *out);
+/* Did that node die under it before (in an earlier life)? */
+bool queue_died_under(const struct queue *self, const struct queue_peer *peer,
+                      const struct work *work);
 void queue_peer_lose(struct queue *self, struct queue_peer *peer, const struct queue_event *event,
                      struct queue_out *out);
 void queue_give_up(struct queue *self, struct queue_eval *eval, const struct work *work,

@@ -42,7 +42,8 @@ void queue_peer_update(struct queue *self, const struct queue_event *event)
         self->peers[at] = mem_new(sizeof **self->peers);
         self->peers[at]->id = event->peer;
         self->peers[at]->beat_ms = event->now_ms;
-        self->peer_count++;
+        if (++self->peer_count > self->most_peers)
+            self->most_peers = self->peer_count;
     }
     struct queue_peer *peer = self->peers[at];
     self->slots -= slots_of(peer);
@@ -289,11 +290,10 @@ struct queue_run *queue_run_add(struct queue *self, struct queue_eval *eval,
     peer->running++;
     eval->running++;
     queue_link_get(eval, peer)->running++;
-    if (work->m == WORK_CHORE)
-        return run;
     struct queue_task *task = queue_task_find(eval, work);
-    task->run = run;
-    run->is_apart = task->node_losses + 1 >= QUEUE_NODE_LOSSES;
+    if (work->m != WORK_CHORE)
+        task->run = run;
+    run->is_apart = queue_task_is_suspect(task);
     peer->apart += run->is_apart;
     return run;
 }

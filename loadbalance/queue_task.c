@@ -49,6 +49,13 @@ void queue_project_refresh(struct queue_eval *eval, struct queue_project *projec
     }
 }
 
+void queue_project_hold(struct queue_eval *eval, struct queue_project *project, uint64_t until_ms)
+{
+    eval->held += project->held_until_ms == 0;
+    project->held_until_ms = until_ms;
+    queue_project_refresh(eval, project);
+}
+
 /* ---- modules --------------------------------------------------------------------------------- */
 
 struct queue_task *queue_task_find(const struct queue_eval *eval, const struct work *work)
@@ -134,7 +141,7 @@ static void heap_find_and_remove(struct queue_project *project, uint32_t m)
     }
 }
 
-static bool must_run_apart(const struct queue_task *task)
+bool queue_task_is_suspect(const struct queue_task *task)
 {
     return task->node_losses + 1 >= QUEUE_NODE_LOSSES;
 }
@@ -181,7 +188,7 @@ void queue_task_wait(struct queue_eval *eval, struct queue_project *project, uin
     eval->waiting++;
     eval->waiting_ms += task->estimate_ms;
     eval->is_news = true;
-    if (must_run_apart(task)) {
+    if (queue_task_is_suspect(task)) {
         add_suspect(eval, &(struct work){.eval = eval->id, .p = project->p, .m = m});
     } else {
         uint32_t head;
@@ -203,7 +210,7 @@ void queue_task_leave(struct queue_eval *eval, struct queue_project *project, ui
     project->waiting_ms -= task->estimate_ms;
     eval->waiting--;
     eval->waiting_ms -= task->estimate_ms;
-    if (must_run_apart(task))
+    if (queue_task_is_suspect(task))
         remove_suspect(eval, project->p, m);
     else if (state != TASK_OVER) /* which is for ever, and may stay in the heap until it surfaces */
         heap_find_and_remove(project, m);

@@ -603,7 +603,8 @@ static void sim_add(struct sim *self, uint32_t e)
 /* A slot that is free while modules wait that its node could start, and for how long. */
 static void sim_watch_idle(struct sim *self)
 {
-    bool has_waiting = queue_left(self->queue, 0).modules > 0;
+    struct queue_left left = queue_left(self->queue, 0);
+    bool has_waiting = left.modules > left.apart;
     for (uint32_t n = 0; n < self->config.nodes; n++) {
         struct sim_node *node = &self->nodes[n];
         bool is_idle =
@@ -726,7 +727,7 @@ static uint64_t sim_run(struct sim *self, uint64_t limit_ms)
 }
 
 /* exp of a normal number: twelve uniform ones less six, and (1 + x / 1024) ^ 1024. */
-static double sim_lognormal(struct rand *rand, double sigma)
+static inline double sim_lognormal(struct rand *rand, double sigma)
 {
     double x = -6;
     for (int i = 0; i < 12; i++)

@@ -64,7 +64,7 @@ static struct sim *random_mesh(uint64_t seed, uint32_t loss_percent, uint32_t de
     rand_init(&rand, seed);
     struct sim *sim = sim_new(&(struct sim_config){
         .seed = seed,
-        .nodes = 2 + (uint32_t)rand_below(&rand, 5),
+        .nodes = (death_each_ms ? 3 : 2) + (uint32_t)rand_below(&rand, 4),
         .slots = 1 + (uint32_t)rand_below(&rand, 4),
         .latency_max_ms = 1 + (uint32_t)rand_below(&rand, 60),
         .loss_percent = loss_percent,
@@ -98,32 +98,34 @@ static void without_faults_each_runs_once_and_no_slot_idles_for_a_second(void **
 static void with_loss_and_deaths_each_is_over_once(void **unused)
 {
     (void)unused;
+    static const uint32_t losses[] = {0, 1, 3, 6};
     uint64_t idle_most_ms = 0;
     uint64_t deaths = 0;
     uint64_t again = 0;
     uint64_t over_second = 0;
-    for (uint64_t seed = 1; seed <= 300; seed++) {
-        uint32_t loss = (uint32_t)(seed % 4) * 3;
+    for (uint64_t seed = 1; seed <= 400; seed++) {
+        uint32_t loss = losses[seed / 2 % 4];
         uint32_t death_each_ms = seed % 3 == 0 ? 0 : 1500 + (uint32_t)(seed % 7) * 1000;
-        struct sim *sim = random_mesh(seed, loss, death_each_ms, seed % 2 == 0);
+        bool is_cold = seed % 2 == 0; /* and a slot that waits for a preparation is not idle here */
+        struct sim *sim = random_mesh(seed, loss, death_each_ms, is_cold);
         sim_run(sim, 10000000);
         must_be_whole(sim);
-        /* What is cold waits for its preparation: no slot is idle in this sense then. */
-        if (seed % 2 == 1) {
-            over_second += sim->idle_most_ms > 1000;
-            if (sim->idle_most_ms > idle_most_ms)
-                idle_most_ms = sim->idle_most_ms;
-        }
+        uint64_t idle_ms = is_cold ? 0 : sim->idle_most_ms;
+        if (loss == 0 && idle_ms > 1000)
+            fail_msg("SEED=%llu: a slot idled for %llu ms", (unsigned long long)seed,
+                     (unsigned long long)idle_ms);
+        over_second += idle_ms > 1000;
+        idle_most_ms = idle_ms > idle_most_ms ? idle_ms : idle_most_ms;
         deaths += sim->deaths;
         again += repeated(sim);
         sim_free(sim);
     }
-    printf("  300 seeds: %llu deaths, %llu repeated runs, longest idle %llu ms, %llu over 1 s\n",
+    printf("  400 seeds: %llu deaths, %llu repeated runs, longest idle %llu ms, %llu over 1 s\n",
            (unsigned long long)deaths, (unsigned long long)again, (unsigned long long)idle_most_ms,
            (unsigned long long)over_second);
-    /* A claim or its answer lost three times in a row costs 0.25 + 0.5 + 0.8 s. */
+    /* Where messages get lost, three in a row cost 0.25 + 0.35 + 0.45 s. */
     assert_true(idle_most_ms <= 3000);
-    assert_true(over_second <= 15);
+    assert_true(over_second <= 8);
 }
 
 /* Kills at random, one each two seconds for a minute: nobody is to blame. */
