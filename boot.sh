@@ -62,10 +62,7 @@ install_packages() {
         exit 1
     fi
     step "installing ${#missing[@]} packages: ${missing[*]}"
-    as_root apt-get update -q </dev/null >"$state/apt.log" 2>&1 ||
-        say "    (apt-get update did not go well: $state/apt.log)"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        "${missing[@]}" </dev/null >>"$state/apt.log" 2>&1 || {
+    as_root "$root/deps/install.sh" "$state/apt.log" "${missing[@]}" || {
         tail -n 20 "$state/apt.log" >&2
         die "apt-get failed; all it said is in $state/apt.log"
     }
