@@ -28,6 +28,7 @@ struct rumor {
     uint8_t kind;
     uint8_t sent;
     bool is_queued;
+    uint32_t burst; /* the last one it was part of: once is enough for each peer */
 };
 
 /* Queued rumors by how often they were told; each list has the latest first. */
@@ -174,6 +175,8 @@ struct swim {
 
     struct rumors rumors;
     uint64_t gossip_ms;
+    uint32_t burst; /* packets to one peer in one round have one number; 0 outside of rounds */
+    uint32_t bursts;
 
     struct news **news; /* by (eid, kind) */
     size_t news_count;
@@ -188,7 +191,6 @@ struct swim {
     uint64_t mismatch_last_ms;
     uint64_t sync_last_ms; /* when we last began one */
     uint64_t sync_node;    /* with whom to begin one as soon as allowed; 0 nobody */
-    uint64_t backlog_ms;
 
     struct bootstrap bootstraps[SWIM_ADDRESSES_MAX];
     size_t bootstrap_count;

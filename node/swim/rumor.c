@@ -65,6 +65,7 @@ static void count_told(struct swim *self, struct rumor *rumor)
 {
     unlink_rumor(rumor);
     rumor->sent++;
+    rumor->burst = self->burst;
     if (rumor->sent >= rumor_limit(self)) {
         rumor->is_queued = false;
         self->rumors.count--;
@@ -129,7 +130,7 @@ static size_t pack_rumors(struct swim *self, struct wire_packet *packet, const s
     for (size_t level = 0; level < RUMOR_LEVELS && misses < MISSES_MAX; level++) {
         struct rumor *head = &self->rumors.levels[level];
         for (struct rumor *at = head->next; at != head && misses < MISSES_MAX; at = at->next) {
-            if (is_about(at, to))
+            if (is_about(at, to) || (self->burst != 0 && at->burst == self->burst))
                 continue;
             struct wire_msg msg = message_of(at);
             bool fits = count < countof(told) && wire_packet_add(packet, &msg);
@@ -208,10 +209,12 @@ void rumor_gossip(struct swim *self)
     uint32_t fanout = self->timing.fanout < countof(peers) ? self->timing.fanout : countof(peers);
     size_t count = table_pick(self, fanout, 0, peers);
     for (size_t i = 0; i < count; i++) {
+        self->burst = ++self->bursts;
         uint32_t packets = self->rumors.count > BACKLOG_COUNT / 3 ? self->timing.burst : 1;
         while (packets-- > 0 && rumor_send(self, &peers[i]->record.addr, peers[i], NULL, 0))
             continue;
     }
+    self->burst = 0;
     if (self->rumors.count > BACKLOG_COUNT && count > 0)
         sync_want(self, peers[0]->node);
 }

@@ -36,9 +36,10 @@ static uint64_t show(const char *what, uint32_t count, uint64_t *times, size_t n
     return times[n / 2];
 }
 
-static void fail_seed(const struct world *world, const char *what)
+static void fail_seed(struct world *world, const char *what)
 {
     printf("seed %llu, %u machines: %s\n", (unsigned long long)world->seed, world->count, what);
+    world_free(world);
     fail();
 }
 
