@@ -169,7 +169,9 @@ void queue_beat(struct queue *self, const struct queue_event *event, struct queu
     for (size_t i = 0; i < event->item_count; i++) {
         const struct work_item *item = &event->items[i];
         struct queue_run *run = known_run(self, peer, item);
-        if (run) {
+        if (run && item->phase == WORK_ENDED && !work_is_same(&run->work, &item->work)) {
+            continue; /* an earlier attempt, whose end was taken; its result comes once more */
+        } else if (run) {
             run->beat = beat;
             run->work = item->work;
             run->is_waiting = item->phase == WORK_WAITING;
