@@ -54,7 +54,7 @@ enum peers_verdict peers_judge(struct channel *channel, const struct wire_hello 
 {
     struct net *net = channel->net;
     uint64_t nid = id_node_short(&hello->node);
-    struct peer *self = peers_find(net, nid);
+    struct peer *self = net_find_peer(net, nid);
     if (net->is_leaving || net->stats.links >= net->config.links_max)
         return PEERS_BUSY;
     if (!self)
@@ -108,7 +108,7 @@ void peers_up(struct channel *channel, const struct wire_hello *hello)
     if (net->is_leaving)
         peers_flush(self), channel_say_bye(channel, WIRE_BYE_LEAVING);
     tell_up(self, hello);
-    if ((self = peers_find(net, nid)) != NULL && self->up == channel)
+    if ((self = net_find_peer(net, nid)) != NULL && self->up == channel)
         peers_flush(self);
 }
 
@@ -133,7 +133,7 @@ void peers_ended(struct channel *channel, enum net_down how)
     net->stats.links--;
     self->attempted_ms = 0; /* whoever was up may be called at once */
     peers_tell_down(self, how);
-    self = peers_find(net, nid);
+    self = net_find_peer(net, nid);
     if (!self || self->up)
         return;
     if (self->held)

@@ -158,7 +158,7 @@ void handshake_again(struct channel *self); /* one that was held */
 void handshake_reject(struct channel *self, enum wire_why_bye why);
 
 /* ---- peers.c */
-struct peer *peers_find(const struct net *self, uint64_t nid);
+struct peer *net_find_peer(const struct net *self, uint64_t nid);
 struct peer *peers_get(struct net *self, uint64_t nid);
 void peers_free_all(struct net *self);
 void peers_adopt(struct peer *self, struct channel *channel); /* whose it is, is known */

@@ -12,7 +12,7 @@
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-struct peer *peers_find(const struct net *self, uint64_t nid)
+struct peer *net_find_peer(const struct net *self, uint64_t nid)
 {
     struct peer *at;
     LIST_FOREACH(at, &self->peers[nid % PEER_BUCKETS], links)
@@ -25,7 +25,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg);
 
 struct peer *peers_get(struct net *self, uint64_t nid)
 {
-    struct peer *peer = peers_find(self, nid);
+    struct peer *peer = net_find_peer(self, nid);
     if (peer)
         return peer;
     peer = mem_new(sizeof *peer);
@@ -240,7 +240,7 @@ static int may_send(const struct net *self, uint64_t nid, const struct wire_addr
         return ERR_TOO_LARGE;
     if (self->is_leaving)
         return ERR_CANCELLED;
-    const struct peer *peer = peers_find(self, nid);
+    const struct peer *peer = net_find_peer(self, nid);
     if (!(peer && peer->up) && !net_may_speak(self, to))
         return ERR_FORBIDDEN;
     if (net_queued(self, nid) + len > self->config.queue_bytes)
@@ -285,13 +285,13 @@ int peers_send(struct net *self, uint64_t nid, const struct wire_addr *to, const
 
 bool net_has_link(const struct net *self, uint64_t nid)
 {
-    const struct peer *peer = peers_find(self, nid);
+    const struct peer *peer = net_find_peer(self, nid);
     return peer && peers_can_write(peer);
 }
 
 size_t net_queued(const struct net *self, uint64_t nid)
 {
-    const struct peer *peer = peers_find(self, nid);
+    const struct peer *peer = net_find_peer(self, nid);
     if (!peer)
         return 0;
     return peer->queued_bytes + (peer->up ? channel_waiting(peer->up) : 0);
@@ -299,7 +299,7 @@ size_t net_queued(const struct net *self, uint64_t nid)
 
 void net_drop_link(struct net *self, uint64_t nid)
 {
-    struct peer *peer = peers_find(self, nid);
+    struct peer *peer = net_find_peer(self, nid);
     if (!peer)
         return;
     if (peer->up)
