@@ -30,7 +30,7 @@ static void read_phase(struct cursor *in, struct record *out)
     cursor_str(in, RECORD_LONGREPR_MAX, &out->phase.longrepr);
     cursor_str(in, RECORD_CAPTURED_MAX, &out->phase.captured_out);
     cursor_str(in, RECORD_CAPTURED_MAX, &out->phase.captured_err);
-    cursor_uint(in, RECORD_FLAG_RAISED | RECORD_NO_SPACE, &out->phase.flags);
+    cursor_uint(in, RECORD_FLAG_RAISED | RECORD_FLAG_NO_SPACE, &out->phase.flags);
 }
 
 static void read_problem(struct cursor *in, struct record *out)

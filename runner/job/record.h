@@ -69,8 +69,8 @@ enum record_outcome {
 };
 
 /* Bits of `flags`: what the harness saw besides the report. */
-#define RECORD_FLAG_RAISED 1u /* the phase raised, yet its report says that it passed */
-#define RECORD_NO_SPACE    2u /* it raised an error that says that the disk is full */
+#define RECORD_FLAG_RAISED   1u /* the phase raised, yet its report says that it passed */
+#define RECORD_FLAG_NO_SPACE 2u /* it raised an error that says that the disk is full */
 
 struct record {
     uint64_t number;

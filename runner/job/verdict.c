@@ -84,7 +84,7 @@ static bool take_phase(struct verdict *self, const struct record *record)
     struct verdict_case *test = &self->cases[record->phase.index];
     bool was_finished = test->finished;
     test->removed = false; /* what runs counts, whoever takes it back */
-    self->says_full = self->says_full || (record->phase.flags & RECORD_NO_SPACE);
+    self->says_full = self->says_full || (record->phase.flags & RECORD_FLAG_NO_SPACE);
     size_t before = verdict_case_bytes(test);
     size_t room =
         self->text_bytes < VERDICT_CASES_BYTES ? VERDICT_CASES_BYTES - self->text_bytes : 0;

@@ -204,3 +204,18 @@ def test_a_build_reaches_nothing_and_replaces_nothing(installing_node):
     tests = installing_node.tests(document["id"], project="evil")
     assert row["outcome"] == "passed", row
     assert sorted(item["test"].split("::")[1] for item in tests) == ["test_a", "test_of_its_own"]
+
+
+def test_without_a_sandbox_it_says_that_nothing_is_installed(tmp_path):
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name in ("python3", "uv"):
+        if shutil.which(name):
+            (folder / name).symlink_to(shutil.which(name))
+    files = {"plain/testmesh.ini": INI, "plain/setup.py": "raise SystemExit('it ran')\n",
+             "plain/tests/test_a.py": TEST}
+    with Node(tmp_path, "--allow-unsandboxed", env={"PATH": str(folder)}) as node:
+        document = node.wait_done(node.submit(zips.of_files(files)))
+        row = document["projects"]["plain"]
+        assert row["outcome"] == "passed", row
+        assert any("install = editable needs a sandbox" in note for note in row["notes"]), row

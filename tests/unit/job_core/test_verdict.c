@@ -372,7 +372,7 @@ static void a_test_says_that_the_disk_is_full(void **unused)
     collected(1);
     phase_flagged(0, RECORD_CALL, RECORD_FAILED, 0);
     assert_false(verdict.says_full);
-    phase_flagged(0, RECORD_TEARDOWN, RECORD_FAILED, RECORD_NO_SPACE);
+    phase_flagged(0, RECORD_TEARDOWN, RECORD_FAILED, RECORD_FLAG_NO_SPACE);
     assert_true(verdict.says_full);
     assert_null(verdict.tampered);
     phase_flagged(0, RECORD_TEARDOWN, RECORD_FAILED, 4);
