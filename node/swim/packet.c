@@ -16,10 +16,6 @@ struct heard {
  * us, so that the older of the two can see that it is. */
 static void hear_copy(struct swim *self, const struct swim_event *event)
 {
-    if (event->boot == self->boot) {
-        join_is_self(self, &event->addr);
-        return;
-    }
     if (self->copy_told_ms != 0 && self->now_ms - self->copy_told_ms < self->timing.period_ms)
         return;
     self->copy_told_ms = self->now_ms ? self->now_ms : 1;
@@ -159,6 +155,10 @@ void packet_hear(struct swim *self, const struct swim_event *event)
     struct heard heard = {.event = event};
     struct wire_packet_reader reader;
     self->stats.packets_in++;
+    if (event->node == self->me->node && event->boot == self->boot) {
+        join_is_self(self, &event->addr);
+        return;
+    }
     if (wire_packet_open(&reader, event->bytes.data, event->bytes.len, &heard.head, NULL) ||
         heard.head.gen > SWIM_GEN_MAX) {
         self->stats.malformed++;
@@ -166,8 +166,7 @@ void packet_hear(struct swim *self, const struct swim_event *event)
     }
     if (event->node == self->me->node) {
         hear_copy(self, event);
-        if (event->boot != self->boot)
-            hear_messages(self, &heard, &reader);
+        hear_messages(self, &heard, &reader);
         return;
     }
     if (!hear_messages(self, &heard, &reader))

@@ -47,7 +47,7 @@ static struct probe *add(struct swim *self, enum probe_kind kind, uint64_t node,
         return NULL;
     }
     struct probe *probe = &self->probes[self->probe_count++];
-    *probe = (struct probe){.kind = kind, .node = node, .addr = *addr, .seq = ++self->seq};
+    *probe = (struct probe){.kind = (uint8_t)kind, .node = node, .addr = *addr, .seq = ++self->seq};
     return probe;
 }
 

@@ -109,7 +109,9 @@ struct swim_config {
 
 enum swim_event_kind {
     SWIM_TICK,        /* swim_deadline() was reached */
-    SWIM_PACKET,      /* an authentic datagram of `node`, `boot` from `addr`; `bytes`: its body */
+    SWIM_PACKET,      /* an authentic datagram of `node`, `boot` from `addr`; `bytes`: its body.
+                         One of our own that came back (SEAL_OWN) needs no bytes: it says that
+                         `addr` is one of ours */
     SWIM_FRAME,       /* `msg` (MSYNC or MFULL) on the stream of `node` */
     SWIM_CONNECTED,   /* SWIM_CONNECT `seq`: a stream is up and its HELLO names the right node */
     SWIM_REFUSED,     /* SWIM_CONNECT `seq`: connection refused (RST). Other failures: say nothing

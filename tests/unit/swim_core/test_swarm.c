@@ -14,10 +14,9 @@ static uint32_t seeds(uint32_t few)
     return many ? (uint32_t)strtoul(many, NULL, 10) : few;
 }
 
-static void fail_seed(struct world *world, const char *what)
+static void fail_seed(const struct world *world, const char *what)
 {
     printf("seed %llu, %u machines: %s\n", (unsigned long long)world->seed, world->count, what);
-    world_free(world);
     fail();
 }
 

@@ -36,15 +36,25 @@ static uint64_t show(const char *what, uint32_t count, uint64_t *times, size_t n
     return times[n / 2];
 }
 
-static void fail_seed(struct world *world, const char *what)
+static void fail_seed(const struct world *world, const char *what)
 {
     printf("seed %llu, %u machines: %s\n", (unsigned long long)world->seed, world->count, what);
-    world_free(world);
     fail();
 }
 
 /* ---- deaths ------------------------------------------------------------------------------------
  */
+
+static uint64_t time_to_know_in(struct world *world, uint32_t victim)
+{
+    uint64_t start_ms = world->now_ms;
+    while (!world_all_say(world, victim, WIRE_STATE_DEAD)) {
+        world_run(world, 20);
+        if (world->now_ms - start_ms > 60000)
+            fail_seed(world, "a death is not known after a minute");
+    }
+    return world->now_ms - start_ms;
+}
 
 static uint64_t time_to_know(uint64_t seed, uint32_t count, bool is_silent)
 {
@@ -55,13 +65,7 @@ static uint64_t time_to_know(uint64_t seed, uint32_t count, bool is_silent)
         world->machines[victim].is_silent = true;
     else
         world_kill(world, victim);
-    uint64_t start_ms = world->now_ms;
-    while (!world_all_say(world, victim, WIRE_STATE_DEAD)) {
-        world_run(world, 20);
-        if (world->now_ms - start_ms > 60000)
-            fail_seed(world, "a death is not known after a minute");
-    }
-    uint64_t took_ms = world->now_ms - start_ms;
+    uint64_t took_ms = time_to_know_in(world, victim);
     world_run(world, 10000);
     uint64_t wrong = world->deaths - (is_silent ? count - 1 : 0);
     if (wrong != 0)
@@ -190,6 +194,27 @@ static void machines_that_start_together_find_each_other(void **unused)
     }
 }
 
+/* One large world, and ten deaths in it, each followed by a restart. */
+static void measure_deaths_in(struct world *world, bool is_silent)
+{
+    uint64_t times[10];
+    for (uint32_t i = 0; i < countof(times); i++) {
+        uint32_t victim = 10 + i * 7;
+        if (is_silent)
+            world->machines[victim].is_silent = true;
+        else
+            world_kill(world, victim);
+        times[i] = time_to_know_in(world, victim);
+        world_kill(world, victim);
+        world_start(world, victim);
+        world_join(world, victim, 0);
+        if (world_until_agreed(world, 30000) == UINT64_MAX)
+            fail_seed(world, "a restart is not known after half a minute");
+        world_run(world, 2000 + i * 370);
+    }
+    show(is_silent ? "silent host" : "killed process", world->count, times, countof(times));
+}
+
 static void a_thousand_are_cheap(void **unused)
 {
     (void)unused;
@@ -211,6 +236,8 @@ static void a_thousand_are_cheap(void **unused)
            (double)(world->packets - packets) / 60000, (double)(world->bytes - bytes) / 60000);
     assert_true(took_s <= 10);
     assert_true(world_agrees(world));
+    measure_deaths_in(world, false);
+    measure_deaths_in(world, true);
     world_free(world);
 }
 
