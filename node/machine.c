@@ -20,6 +20,12 @@ unsigned machine_slots(void)
     return slots ? slots : 1;
 }
 
+unsigned machine_memory_mb(void)
+{
+    struct sysinfo info;
+    return sysinfo(&info) == 0 ? (unsigned)((uint64_t)info.totalram * info.mem_unit >> 20) : 0;
+}
+
 char *machine_program(void)
 {
     char path[4096];

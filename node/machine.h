@@ -5,6 +5,9 @@
 /* How many modules it can run at once: a core and a GiB of memory for each, at least one. */
 unsigned machine_slots(void);
 
+/* All of its memory, in MiB. */
+unsigned machine_memory_mb(void);
+
 /* Returns the path of this very program, owned. */
 char *machine_program(void);
 

@@ -1,5 +1,6 @@
 #include "node/node.h"
 
+#include "node/address.h"
 #include "node/api/api.h"
 #include "node/api/auth.h"
 #include "node/machine.h"
@@ -25,6 +26,7 @@
 
 #define EXIT_USAGE     4
 #define EXIT_TRY_AGAIN 75
+#define EXIT_CONFIG    78
 #define HELP_WIDTH     100
 
 #define UPLOADS_MAX         8
@@ -45,6 +47,8 @@ struct node {
     struct jail_report jail;
     bool is_sandboxed;
     unsigned slots;
+    char name[WIRE_NAME_MAX + 1];
+    uint16_t port; /* of the first --listen */
     struct auth *auth;
     struct store *store;
     struct repair repair;
@@ -53,7 +57,7 @@ struct node {
     struct env_store *envs;
     struct engine *engine;
     struct prepare_host *prepare;
-    struct evals *evals;
+    struct host *host;
     struct api *api;
     struct http_server *server;
     struct event *signals[2];
@@ -64,6 +68,7 @@ struct node {
     uint64_t lag_checked_ms;
     uint64_t lag_cpu_ms;
     bool is_draining;
+    int exit_code;
 };
 
 /* ---- what the machine has -------------------------------------------------------------------- */
@@ -86,22 +91,12 @@ static int check_isolation(struct node *self, struct err *err)
                    self->jail.problem, self->jail.advice);
 }
 
-/* A name like 127.example.org must not pass for an address. */
-static bool is_loopback(const char *address)
-{
-    struct in_addr ip;
-    const char *colon = strrchr(address, ':');
-    owned_mem char *host = mem_strndup(address, colon ? (size_t)(colon - address) : 0);
-    if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
-        return true;
-    return inet_pton(AF_INET, host, &ip) == 1 && ntohl(ip.s_addr) >> 24 == IN_LOOPBACKNET;
-}
-
 static int check_exposure(const struct node *self, struct err *err)
 {
     const struct node_options *options = &self->options;
     for (size_t i = 0; i < options->listen.count; i++)
-        if (!is_loopback(options->listen.items[i]) && !options->open && !options->token_file)
+        if (!address_is_loopback(options->listen.items[i]) && !options->open &&
+            !options->token_file)
             return err_set(err, ERR_INVALID,
                            "--listen %s is reached from other machines: give --token-file PATH, or "
                            "--open to serve everybody",
@@ -136,8 +131,10 @@ static struct archive_limits archive_limits(const struct node_options *options)
 
 static int open_store(struct node *self, struct err *err)
 {
-    self->store =
-        store_open(&(struct store_options){.dir = self->options.data, .base = self->base}, err);
+    self->store = store_open(&(struct store_options){.dir = self->options.data,
+                                                     .base = self->base,
+                                                     .cluster = self->options.cluster},
+                             err);
     return self->store ? 0 : err->code;
 }
 
@@ -207,43 +204,86 @@ static int remove_suspect_trees(struct node *self, const char *cache, struct err
     return 0;
 }
 
-static int open_evals(struct node *self, struct err *err)
+static int open_prepare(struct node *self, struct err *err)
 {
     owned_mem char *cache = mem_printf("%s/cache", self->options.data);
     if (self->is_cache_suspect && remove_suspect_trees(self, cache, err))
         return err->code;
-    struct job_limits limits = module_limits(&self->options);
-    self->prepare = prepare_host_new(&(struct prepare_config){.base = self->base,
-                                                              .engine = self->engine,
-                                                              .envs = self->envs,
-                                                              .dir = cache,
-                                                              .program = self->program,
-                                                              .slot_first = self->slots,
-                                                              .at_once = PREPARE_AT_ONCE,
-                                                              .limits = limits,
-                                                              .trash = store_tmp_dir(self->store),
-                                                              .remove = remove_tmp,
-                                                              .remove_arg = self->store},
-                                     err);
-    if (!self->prepare)
+    self->prepare =
+        prepare_host_new(&(struct prepare_config){.base = self->base,
+                                                  .engine = self->engine,
+                                                  .envs = self->envs,
+                                                  .dir = cache,
+                                                  .program = self->program,
+                                                  .slot_first = self->slots,
+                                                  .at_once = PREPARE_AT_ONCE,
+                                                  .limits = module_limits(&self->options),
+                                                  .trash = store_tmp_dir(self->store),
+                                                  .remove = remove_tmp,
+                                                  .remove_arg = self->store},
+                         err);
+    return self->prepare ? 0 : err->code;
+}
+
+static void name_node(struct node *self)
+{
+    const char *wanted = self->options.name;
+    if (wanted)
+        (void)snprintf(self->name, sizeof self->name, "%s", wanted);
+    else if (gethostname(self->name, sizeof self->name - 1))
+        self->name[0] = 0;
+}
+
+static void on_exit_wanted(void *arg, const char *why);
+
+static int open_host(struct node *self, struct err *err)
+{
+    const struct node_options *options = &self->options;
+    union {
+        char **in;
+        const char *const *out;
+    } join = {.in = options->join.items};
+    name_node(self);
+    if (!wire_text_ok(self->name, WIRE_NAME_MAX))
+        return err_set(err, ERR_INVALID, "--name is no printable text");
+    if (open_prepare(self, err))
         return err->code;
-    self->evals =
-        evals_new(&(struct evals_config){.store = self->store,
-                                         .engine = self->engine,
-                                         .prepare = self->prepare,
-                                         .address = self->address,
-                                         .slots = self->slots,
-                                         .limits = limits,
-                                         .tier = self->is_sandboxed ? self->jail.tier : 0});
+    self->host = host_new(
+        &(struct host_config){.base = self->base,
+                              .store = self->store,
+                              .executor = {.store = self->store,
+                                           .engine = self->engine,
+                                           .prepare = self->prepare,
+                                           .address = self->address,
+                                           .limits = module_limits(options),
+                                           .tier = self->is_sandboxed ? self->jail.tier : 0},
+                              .data = options->data,
+                              .cluster = options->cluster,
+                              .name = self->name,
+                              .key_file = options->key_file,
+                              .join = join.out,
+                              .join_count = options->join.count,
+                              .slots = self->slots,
+                              .chores = PREPARE_AT_ONCE,
+                              .memory_mb = machine_memory_mb(),
+                              .allow_single = options->allow_single},
+        err);
+    if (!self->host)
+        return err->code;
+    host_on_exit(self->host, on_exit_wanted, self);
     return 0;
 }
+
+static void leave(void *arg);
 
 static void open_api(struct node *self)
 {
     self->api = api_new(
         &(struct api_config){.base = self->base,
                              .store = self->store,
-                             .evals = self->evals,
+                             .host = self->host,
+                             .leave = leave,
+                             .leave_arg = self,
                              .auth = self->auth,
                              .address = self->address,
                              .program = self->program,
@@ -265,6 +305,7 @@ static int listen_on(struct node *self, const char *address, struct err *err)
         return err_wrap(err, "--listen %s", address);
     if (self->address[0])
         return 0;
+    self->port = port;
     const char *colon = strrchr(address, ':');
     int host_len = colon ? (int)(colon - address) : (int)strlen(address);
     if (self->options.advertise)
@@ -274,11 +315,42 @@ static int listen_on(struct node *self, const char *address, struct err *err)
     return 0;
 }
 
+/* The mesh has the number of the HTTP port, in UDP, unless it has an address of its own. Without a
+ * key it is for this machine: then it stays on the loopback, wherever HTTP is served. */
+static int open_mesh(struct node *self, struct err *err)
+{
+    const struct node_options *options = &self->options;
+    const char *first = options->listen.items[0];
+    uint16_t port = 0;
+    struct wire_addr addr;
+    owned_mem char *shared = NULL;
+    const char *listen = options->mesh;
+    if (!listen) {
+        const char *colon = strrchr(first, ':');
+        int host_len = colon ? (int)(colon - first) : (int)strlen(first);
+        shared = !options->key_file && !address_is_loopback(first)
+                     ? mem_printf("127.0.0.1:%u", self->port)
+                     : mem_printf("%.*s:%u", host_len, first, self->port);
+        listen = shared;
+    }
+    if (host_listen(self->host, listen, options->mesh != NULL, &port, err))
+        return err_wrap(err, "mesh at %s", listen);
+    const char *reached =
+        !options->mesh && options->advertise && options->key_file ? options->advertise : listen;
+    if (address_resolve(reached, port, &addr, err))
+        return err->code;
+    return host_start(self->host, self->address, &addr, self->port, err);
+}
+
 static int open_server(struct node *self, struct err *err)
 {
     const struct node_options *options = &self->options;
     struct http_config config = {
         .arg = self->api, .authorize = api_authorize, .limits = http_limits_default()};
+    if (!options->mesh) {
+        config.adopt = host_adopt;
+        config.adopt_arg = self->host;
+    }
     owned_mem const char **hosts = mem_new_array(options->host.count + 1, sizeof *hosts);
     for (size_t i = 0; i < options->host.count; i++)
         hosts[i] = options->host.items[i];
@@ -289,7 +361,7 @@ static int open_server(struct node *self, struct err *err)
     for (size_t i = 0; i < options->listen.count; i++)
         if (listen_on(self, options->listen.items[i], err))
             return err->code;
-    return 0;
+    return open_mesh(self, err);
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -298,7 +370,7 @@ static void stop_loop(struct node *self) { event_base_loopbreak(self->base); }
 
 static void on_server_drained(void *arg) { stop_loop(arg); }
 
-static void on_evals_drained(void *arg)
+static void on_left(void *arg)
 {
     struct node *self = arg;
     log_info("node_drained", "no module runs any more");
@@ -326,7 +398,21 @@ static void drain(struct node *self, const char *why)
     struct timeval timeout = {.tv_sec = (time_t)(ms / 1000),
                               .tv_usec = (suseconds_t)(ms % 1000) * 1000};
     event_add(self->drain_timer, &timeout);
-    evals_drain(self->evals, on_evals_drained, self);
+    host_leave(self->host, on_left, self);
+}
+
+static void leave(void *arg) { drain(arg, "operator"); }
+
+static void on_exit_wanted(void *arg, const char *why)
+{
+    struct node *self = arg;
+    self->exit_code = EXIT_CONFIG;
+    fprintf(stderr, "testmesh node: %s\n",
+            strcmp(why, "copied-node") == 0
+                ? "another process runs with this data folder's identity, perhaps from a copy of "
+                  "it: remove node.a.json and node.b.json from the copy"
+                : "this data folder's identity is used up: start with a new one");
+    stop_loop(self);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -352,7 +438,10 @@ static void on_store_check(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct node *self = arg;
     const char *why = NULL;
-    repair_step(&self->repair, self->store);
+    size_t others;
+    (void)swim_alive(host_members(self->host), &others);
+    if (others <= 1) /* with peers, the mesh says when all of them were asked */
+        repair_step(&self->repair, self->store);
     if (self->is_draining || store_writable(self->store, &why))
         return;
     event_del(self->store_check);
@@ -435,11 +524,12 @@ static int set_up(struct node *self, struct err *err)
     if (check_exposure(self, err) || open_store(self, err) ||
         session_begin(self->options.data, &self->is_cache_suspect, err) ||
         jail_write_runtime(self->runtime_dir, err) || check_isolation(self, err) ||
-        open_envs(self, err) || open_engine(self, err) || open_evals(self, err) ||
+        open_envs(self, err) || open_engine(self, err) || open_host(self, err) ||
         session_trust(self->options.data, err))
         return err->code;
     self->is_in_session = true;
-    self->auth = auth_new(self->options.token_file, err);
+    owned_mem char *operator_file = mem_printf("%s/operator.token", self->options.data);
+    self->auth = auth_new(self->options.token_file, operator_file, err);
     if (!self->auth)
         return err->code;
     open_api(self);
@@ -449,13 +539,13 @@ static int set_up(struct node *self, struct err *err)
 static void tear_down(struct node *self)
 {
     http_server_free(self->server);
-    if (self->evals)
-        evals_stop(self->evals);
+    if (self->host)
+        host_stop(self->host);
     if (self->store)
         store_flush(self->store);
     engine_free(steal_ptr(&self->engine)); /* environments are given back after it */
     api_free(self->api);
-    evals_free(self->evals);
+    host_free(self->host);
     prepare_host_free(self->prepare);
     if (self->envs)
         env_store_free(self->envs);
@@ -487,9 +577,8 @@ static int run(struct node *self)
     print_banner(self);
     log_info("node_ready", "address=http://%s slots=%u", self->address, self->slots);
     repair_begin(&self->repair, self->store);
-    evals_recover(self->evals);
     event_base_dispatch(self->base);
-    return store_writable(self->store, NULL) ? 0 : EXIT_TRY_AGAIN;
+    return store_writable(self->store, NULL) ? self->exit_code : EXIT_TRY_AGAIN;
 }
 
 int node_main(int argc, char **argv)

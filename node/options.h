@@ -18,8 +18,14 @@ struct node_options {
     struct opt_list listen; /* "host:port", at least one; port 0: any free one */
     char *advertise;        /* host:port told to others; NULL: the first listen address */
     struct opt_list host;   /* Host names that are answered besides addresses and localhost */
-    bool open;              /* serve beyond loopback without tokens */
-    char *token_file;       /* NULL: none */
+    struct opt_list join;   /* where other nodes may be */
+    char *mesh;             /* address for the mesh alone; NULL: the first of `listen` */
+    char *key_file;         /* NULL: loopback only */
+    char *cluster;
+    char *name; /* NULL: the host's */
+    bool allow_single;
+    bool open;        /* serve beyond loopback without tokens */
+    char *token_file; /* NULL: none */
     int64_t connections_max;
 
     /* what it works with */

@@ -37,6 +37,14 @@ static const struct http_route rows[] = {
     {.method = "GET", .pattern = "/peers", .scope = HTTP_USER, .handler = network_peers},
     {.method = "GET", .pattern = "/nodes", .scope = HTTP_USER, .handler = network_nodes},
     {.method = "GET", .pattern = "/load", .scope = HTTP_USER, .handler = network_load},
+    {.method = "POST",
+     .pattern = "/join",
+     .scope = HTTP_OPERATOR,
+     .body = HTTP_BODY_BUFFER,
+     .body_max = 4096,
+     .handler = operator_join},
+    {.method = "POST", .pattern = "/drain", .scope = HTTP_OPERATOR, .handler = operator_drain},
+    {.method = "POST", .pattern = "/kill", .scope = HTTP_OPERATOR, .handler = operator_kill},
     {.method = "GET", .pattern = "/ping", .scope = HTTP_PUBLIC, .handler = network_ping},
     {.method = "GET", .pattern = "/healthz", .scope = HTTP_PUBLIC, .handler = network_healthz},
     {.method = "GET", .pattern = "/readyz", .scope = HTTP_PUBLIC, .handler = network_readyz},
@@ -56,7 +64,7 @@ struct api *api_new(const struct api_config *config)
     self->routes = mem_dup(rows, sizeof rows);
     self->route_count = countof(rows);
     self->routes[0].body_max = config->upload_max_bytes;
-    evals_on_final(config->evals, evaluation_final, self);
+    host_on_final(config->host, evaluation_final, self);
     return self;
 }
 
@@ -64,6 +72,7 @@ void api_free(struct api *self)
 {
     if (!self)
         return;
+    lookup_free_all(self);
     evaluation_free_waiters(self);
     submit_free_all(self);
     free(self->final_tag);

@@ -5,7 +5,7 @@
 #ifndef NODE_API_API_H
 #define NODE_API_API_H
 
-#include "node/eval/evals.h"
+#include "node/host/host.h"
 #include "node/http/server.h"
 #include "runner/intake/intake.h"
 
@@ -27,8 +27,10 @@ struct api_facts {
 struct api_config {
     struct event_base *base; /* borrowed, as is all below */
     struct store *store;
-    struct evals *evals;
+    struct host *host;
     const struct auth *auth;
+    void (*leave)(void *arg); /* ends the node in order, from the loop or from within */
+    void *leave_arg;
     const char *address; /* host:port, as advertised */
     const char *program; /* for --helper */
     struct archive_limits archive_limits;

@@ -3,6 +3,7 @@
 #include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
+#include "proto/base/rand.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -10,24 +11,30 @@
 
 #define TOKEN_MIN      16
 #define TOKEN_FILE_MAX (1u << 20)
+#define OPERATOR_BYTES 24
 
-struct auth {
-    struct hash *tokens;
+struct tokens {
+    struct hash *hashes;
     size_t count;
     size_t capacity;
 };
 
-static int add_token(struct auth *self, const char *token, struct err *err)
+struct auth {
+    struct tokens users;
+    struct tokens operators;
+};
+
+static int add_token(struct tokens *self, const char *token, struct err *err)
 {
     if (strlen(token) < TOKEN_MIN)
         return err_set(err, ERR_INVALID, "a token needs at least %d characters", TOKEN_MIN);
     log_redact(token);
-    self->tokens = mem_grow(self->tokens, &self->capacity, self->count + 1, sizeof *self->tokens);
-    self->tokens[self->count++] = hash_of(token, strlen(token));
+    self->hashes = mem_grow(self->hashes, &self->capacity, self->count + 1, sizeof *self->hashes);
+    self->hashes[self->count++] = hash_of(token, strlen(token));
     return 0;
 }
 
-static int read_tokens(struct auth *self, const char *path, struct err *err)
+static int read_tokens(struct tokens *self, const char *path, struct err *err)
 {
     struct stat st;
     owned_buf text = BUF_INIT;
@@ -45,10 +52,25 @@ static int read_tokens(struct auth *self, const char *path, struct err *err)
     return 0;
 }
 
-struct auth *auth_new(const char *token_file, struct err *err)
+static int make_operator_token(const char *path, struct err *err)
+{
+    uint8_t secret[OPERATOR_BYTES];
+    char text[2 * OPERATOR_BYTES + 2];
+    struct stat st;
+    if (stat(path, &st) == 0)
+        return 0;
+    rand_system(secret, sizeof secret);
+    sodium_bin2hex(text, sizeof text, secret, sizeof secret);
+    strcat(text, "\n");
+    return file_replace(path, text, strlen(text), 0600, err);
+}
+
+struct auth *auth_new(const char *token_file, const char *operator_file, struct err *err)
 {
     struct auth *self = mem_new(sizeof *self);
-    if (token_file && read_tokens(self, token_file, err)) {
+    if ((token_file && read_tokens(&self->users, token_file, err)) ||
+        make_operator_token(operator_file, err) ||
+        read_tokens(&self->operators, operator_file, err)) {
         auth_free(self);
         return NULL;
     }
@@ -59,30 +81,44 @@ void auth_free(struct auth *self)
 {
     if (!self)
         return;
-    free(self->tokens);
+    free(self->users.hashes);
+    free(self->operators.hashes);
     free(self);
+}
+
+static bool has_token(const struct tokens *self, const char *token)
+{
+    struct hash hash = hash_of(token, strlen(token));
+    bool is_known = false;
+    for (size_t i = 0; i < self->count; i++)
+        is_known |= sodium_memcmp(hash.bytes, self->hashes[i].bytes, HASH_BYTES) == 0;
+    return is_known;
 }
 
 int auth_check(const struct auth *self, const struct http_exchange *x, enum http_scope scope,
                struct err *err)
 {
-    if (scope == HTTP_OPERATOR)
-        return err_set(err, ERR_FORBIDDEN, "for the operator of this node only");
-    if (self->count == 0)
-        return 0;
     const char *token = http_bearer(x);
+    if (scope == HTTP_OPERATOR) {
+        if (token && has_token(&self->operators, token))
+            return 0;
+        return token ? err_set(err, ERR_FORBIDDEN, "for the operator of this node only")
+                     : err_set(err, ERR_UNAUTHORIZED,
+                               "send the token of the data folder's "
+                               "operator.token: Authorization: Bearer …");
+    }
+    if (self->users.count == 0)
+        return 0;
     if (!token)
         return err_set(err, ERR_UNAUTHORIZED, "send a token: Authorization: Bearer …");
-    struct hash hash = hash_of(token, strlen(token));
-    bool is_known = false;
-    for (size_t i = 0; i < self->count; i++)
-        is_known |= sodium_memcmp(hash.bytes, self->tokens[i].bytes, HASH_BYTES) == 0;
-    return is_known ? 0 : err_set(err, ERR_UNAUTHORIZED, "the token is not one of this node's");
+    return has_token(&self->users, token) || has_token(&self->operators, token)
+               ? 0
+               : err_set(err, ERR_UNAUTHORIZED, "the token is not one of this node's");
 }
 
 void auth_user(const struct auth *self, const struct http_exchange *x, char out[HASH_HEX])
 {
-    const char *token = self->count > 0 ? http_bearer(x) : NULL;
+    const char *token = self->users.count > 0 ? http_bearer(x) : NULL;
     struct hash hash;
     out[0] = '\0';
     if (!token)

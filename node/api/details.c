@@ -189,20 +189,17 @@ static int read_page(const struct http_exchange *x, struct page *page, struct er
     return 0;
 }
 
-void details_tests(struct http_exchange *x, void *arg)
+static void answer_tests(struct api *self, struct http_exchange *x, const struct doc *doc,
+                         uint64_t stale_ms)
 {
-    struct api *self = arg;
     struct err err = ERR_INIT;
-    uint64_t id;
     owned_buf text = BUF_INIT;
     struct page page = {.text = &text};
+    (void)stale_ms;
     if (read_page(x, &page, &err)) {
         http_reply_problem(x, &err);
         return;
     }
-    const struct doc *doc = evaluation_find(self, x, &id);
-    if (!doc)
-        return;
     owned_summary summary;
     summary_init(&summary, doc, NULL);
     json_out_init(&page.out, &text);
@@ -218,6 +215,8 @@ void details_tests(struct http_exchange *x, void *arg)
     buf_putc(&text, '\n');
     http_reply_json(x, 200, &text);
 }
+
+void details_tests(struct http_exchange *x, void *arg) { lookup_evaluation(arg, x, answer_tests); }
 
 /* ---- logs ------------------------------------------------------------------------------------ */
 
@@ -266,12 +265,9 @@ static void no_log(struct http_exchange *x, const char *what)
 typedef void log_fn(struct api *self, struct http_exchange *x, const struct summary *summary,
                     const struct summary_project *project);
 
-static void answer_log(struct http_exchange *x, struct api *self, log_fn *answer)
+static void answer_log(struct api *self, struct http_exchange *x, const struct doc *doc,
+                       log_fn *answer)
 {
-    uint64_t id;
-    const struct doc *doc = evaluation_find(self, x, &id);
-    if (!doc)
-        return;
     owned_summary summary;
     summary_init(&summary, doc, NULL);
     const struct summary_project *project = find_project(&summary, http_param(x, "project"));
@@ -304,6 +300,20 @@ static void answer_build_log(struct api *self, struct http_exchange *x,
         no_log(x, "the project's set-up left no log");
 }
 
-void details_log(struct http_exchange *x, void *arg) { answer_log(x, arg, answer_module_log); }
+static void module_log(struct api *self, struct http_exchange *x, const struct doc *doc,
+                       uint64_t stale_ms)
+{
+    (void)stale_ms;
+    answer_log(self, x, doc, answer_module_log);
+}
 
-void details_build_log(struct http_exchange *x, void *arg) { answer_log(x, arg, answer_build_log); }
+static void build_log(struct api *self, struct http_exchange *x, const struct doc *doc,
+                      uint64_t stale_ms)
+{
+    (void)stale_ms;
+    answer_log(self, x, doc, answer_build_log);
+}
+
+void details_log(struct http_exchange *x, void *arg) { lookup_evaluation(arg, x, module_log); }
+
+void details_build_log(struct http_exchange *x, void *arg) { lookup_evaluation(arg, x, build_log); }

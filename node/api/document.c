@@ -157,7 +157,8 @@ static void put_projects(struct json_out *out, const struct summary *summary)
     json_out_close_object(out);
 }
 
-void document_put(struct buf *text, const struct doc *doc, const struct summary *summary)
+void document_put(struct buf *text, const struct doc *doc, const struct summary *summary,
+                  uint64_t stale_ms)
 {
     struct json_out out;
     char id[ID_EVAL_TEXT];
@@ -168,6 +169,8 @@ void document_put(struct buf *text, const struct doc *doc, const struct summary 
     json_out_key_str(&out, "status", summary_status_name(summary->status));
     document_put_time(&out, "submitted_at", summary->created_ms);
     put_run_info(&out, summary);
+    if (stale_ms > 0)
+        json_out_key_uint(&out, "stale_ms", stale_ms);
     if (summary->incomplete)
         json_out_key_bool(&out, "incomplete", true);
     if (summary->degraded)

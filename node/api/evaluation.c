@@ -14,21 +14,6 @@
 
 /* ---- GET /evaluation/<id> -------------------------------------------------------------------- */
 
-const struct doc *evaluation_find(struct api *self, struct http_exchange *x, uint64_t *id)
-{
-    const char *text = http_param(x, "id");
-    struct err err = ERR_INIT;
-    const struct doc *doc = NULL;
-    if (!id_eval_parse(text, id))
-        err_refuse(&err, ERR_NOT_FOUND, "evaluation-not-found",
-                   "\"%.40s\" is not the id of an evaluation", text);
-    else if (!(doc = store_find(self->config.store, *id, &err)) && err.code == ERR_NOT_FOUND)
-        err_refuse(&err, ERR_NOT_FOUND, "evaluation-not-found", "there is no evaluation %s", text);
-    if (!doc)
-        http_reply_problem(x, &err);
-    return doc;
-}
-
 /* A final document is kept as text: when a class ends, all who waited get the same. */
 static void keep_text(struct api *self, const char *tag, const struct buf *text)
 {
@@ -39,7 +24,7 @@ static void keep_text(struct api *self, const char *tag, const struct buf *text)
 }
 
 static void answer_text(struct api *self, struct http_exchange *x, const struct doc *doc,
-                        const struct summary_live *live, const char *tag)
+                        const struct summary_live *live, const char *tag, uint64_t stale_ms)
 {
     owned_summary summary = {0};
     owned_buf text = BUF_INIT;
@@ -48,22 +33,23 @@ static void answer_text(struct api *self, struct http_exchange *x, const struct 
         return;
     }
     summary_init(&summary, doc, live);
-    document_put(&text, doc, &summary);
+    document_put(&text, doc, &summary, stale_ms);
     if (doc_is_final(doc))
         keep_text(self, tag, &text);
     http_reply_json(x, 200, &text);
 }
 
 /* The tag changes with every progress, but not with the clocks of what runs. */
-static void answer_document(struct api *self, struct http_exchange *x, const struct doc *doc)
+static void answer_document(struct api *self, struct http_exchange *x, const struct doc *doc,
+                            uint64_t stale_ms)
 {
-    struct evals_live live;
-    evals_live(self->config.evals, doc->id, &live);
+    struct host_live live;
+    host_live(self->config.host, doc->id, &live);
     owned_mem char *tag = mem_printf("%" PRIu64 "-%" PRIx64 "-%" PRIx64, doc->id, doc->digest,
                                      doc_is_final(doc) ? 0 : live.revision);
     if (!http_not_modified(x, tag))
-        answer_text(self, x, doc, &live.live, tag);
-    evals_live_fini(&live);
+        answer_text(self, x, doc, &live.live, tag, stale_ms);
+    host_live_fini(&live);
 }
 
 int evaluation_wait_seconds(const struct http_exchange *x, int64_t *seconds, struct err *err)
@@ -71,24 +57,20 @@ int evaluation_wait_seconds(const struct http_exchange *x, int64_t *seconds, str
     return http_query_int(x, "wait", 0, 0, WAIT_MAX_S, seconds, err);
 }
 
-void evaluation_show(struct http_exchange *x, void *arg)
+static void show(struct api *self, struct http_exchange *x, const struct doc *doc,
+                 uint64_t stale_ms)
 {
-    struct api *self = arg;
     struct err err = ERR_INIT;
-    uint64_t id;
     int64_t seconds;
-    if (evaluation_wait_seconds(x, &seconds, &err)) {
+    if (evaluation_wait_seconds(x, &seconds, &err))
         http_reply_problem(x, &err);
-        return;
-    }
-    const struct doc *doc = evaluation_find(self, x, &id);
-    if (!doc)
-        return;
-    if (seconds > 0)
-        evaluation_wait(self, x, id, seconds);
+    else if (seconds > 0)
+        evaluation_wait(self, x, doc->id, seconds);
     else
-        answer_document(self, x, doc);
+        answer_document(self, x, doc, stale_ms);
 }
+
+void evaluation_show(struct http_exchange *x, void *arg) { lookup_evaluation(arg, x, show); }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
@@ -121,7 +103,7 @@ static void answer_waiter(struct waiter *waiter)
     waiter_free(waiter);
     http_on_gone(x, NULL, NULL);
     if (doc)
-        answer_document(self, x, doc);
+        answer_document(self, x, doc, 0);
     else
         http_reply_problem(x, &err);
 }
@@ -180,15 +162,16 @@ struct cancel {
 
 static void on_cancel_gone(void *arg) { ((struct cancel *)arg)->x = NULL; }
 
-static void on_cancelled(void *arg, const struct err *err, unsigned changed)
+static void on_cancelled(void *arg, bool is_known)
 {
-    (void)changed;
     owned_mem struct cancel *cancel = arg;
     if (!cancel->x)
         return;
     http_on_gone(cancel->x, NULL, NULL);
-    if (err && err->code != ERR_NONE) {
-        http_reply_problem(cancel->x, err);
+    if (!is_known) {
+        struct err err = ERR_INIT;
+        err_refuse(&err, ERR_UNAVAILABLE, "store-not-writable", "the wish could not be kept");
+        http_reply_problem(cancel->x, &err);
         return;
     }
     owned_buf text = BUF_INIT;
@@ -204,24 +187,23 @@ static void on_cancelled(void *arg, const struct err *err, unsigned changed)
     http_reply_json(cancel->x, 202, &text);
 }
 
-void evaluation_cancel(struct http_exchange *x, void *arg)
+static void cancel(struct api *self, struct http_exchange *x, const struct doc *doc,
+                   uint64_t stale_ms)
 {
-    struct api *self = arg;
-    uint64_t id;
-    const struct doc *doc = evaluation_find(self, x, &id);
-    if (!doc)
-        return;
+    (void)stale_ms;
     if (doc_is_final(doc)) {
         struct err err = ERR_INIT;
         err_refuse(&err, ERR_CONFLICT, "evaluation-over", "the evaluation is over already");
         http_reply_problem(x, &err);
         return;
     }
-    struct cancel *cancel = mem_new(sizeof *cancel);
-    *cancel = (struct cancel){.api = self, .x = x, .id = id};
-    http_on_gone(x, on_cancel_gone, cancel);
-    evals_cancel(self->config.evals, id, on_cancelled, cancel);
+    struct cancel *wish = mem_new(sizeof *wish);
+    *wish = (struct cancel){.api = self, .x = x, .id = doc->id};
+    http_on_gone(x, on_cancel_gone, wish);
+    host_cancel(self->config.host, doc->id, on_cancelled, wish);
 }
+
+void evaluation_cancel(struct http_exchange *x, void *arg) { lookup_evaluation(arg, x, cancel); }
 
 /* ---- GET /evaluation ------------------------------------------------------------------------- */
 

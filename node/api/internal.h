@@ -8,6 +8,7 @@
 
 #define WAIT_MAX_S 600
 
+struct lookup;
 struct upload;
 struct waiter;
 
@@ -19,6 +20,7 @@ struct api {
     uint64_t started_ms;    /* monotonic */
     struct upload *uploads; /* being received, unpacked or made durable */
     unsigned upload_count;
+    struct lookup *lookups; /* under way */
     struct waiter *waiters; /* held answers */
     char *final_tag;        /* of the final document that was shown last, or NULL */
     struct buf final_text;
@@ -28,7 +30,8 @@ struct api {
 int api_check_ready(const struct api *self, struct err *err) ERR_CHECKED;
 
 /* document.c: pieces of JSON. */
-void document_put(struct buf *text, const struct doc *doc, const struct summary *summary);
+void document_put(struct buf *text, const struct doc *doc, const struct summary *summary,
+                  uint64_t stale_ms);
 void document_put_mark(struct json_out *out, const char *key, bool is_known, uint32_t nota_e5);
 void document_put_time(struct json_out *out, const char *key, uint64_t wall_ms);
 
@@ -36,13 +39,17 @@ void document_put_time(struct json_out *out, const char *key, uint64_t wall_ms);
 void submit_handle(struct http_exchange *x, void *arg);
 void submit_free_all(struct api *self);
 
+/* lookup.c: brings the newest of the evaluation in the path here and hands it on, perhaps at once;
+ * or answers with a problem. `stale_ms`: so long ago its owner was last heard, 0 for the newest. */
+typedef void lookup_fn(struct api *self, struct http_exchange *x, const struct doc *doc,
+                       uint64_t stale_ms);
+void lookup_evaluation(struct api *self, struct http_exchange *x, lookup_fn *then);
+void lookup_free_all(struct api *self);
+
 /* evaluation.c: reading and cancelling. */
 void evaluation_list(struct http_exchange *x, void *arg);
 void evaluation_show(struct http_exchange *x, void *arg);
 void evaluation_cancel(struct http_exchange *x, void *arg);
-
-/* Reads the id in the path and finds the document. NULL: answered with a problem. */
-const struct doc *evaluation_find(struct api *self, struct http_exchange *x, uint64_t *id);
 
 /* Answers with the document: when the evaluation is final, or after `seconds`, or now if it is
  * final already or this node is about to stop. */
@@ -59,6 +66,11 @@ int evaluation_wait_seconds(const struct http_exchange *x, int64_t *seconds,
 void details_tests(struct http_exchange *x, void *arg);
 void details_log(struct http_exchange *x, void *arg);
 void details_build_log(struct http_exchange *x, void *arg);
+
+/* operator.c */
+void operator_join(struct http_exchange *x, void *arg);
+void operator_drain(struct http_exchange *x, void *arg);
+void operator_kill(struct http_exchange *x, void *arg);
 
 /* network.c */
 void network_openapi(struct http_exchange *x, void *arg);

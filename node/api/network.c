@@ -1,5 +1,5 @@
-/* network: what the network is and has done, and whether this node is well. A node alone is a mesh
- * of one. /stats and /network have exactly the keys that their users know. */
+/* network: what the network is and has done, and whether this node is well. /stats and /network
+ * have exactly the keys that their users know. */
 #include "node/api/internal.h"
 
 #include "proto/base/clock.h"
@@ -43,19 +43,49 @@ static void put_node_stats(struct json_out *out, const char *address,
     json_out_close_object(out);
 }
 
+/* ---- members --------------------------------------------------------------------------------- */
+
+/* Calls for each node that is there, this one too, in the order of their ids. */
+typedef void node_fn(void *arg, const char *address, const struct swim_view *view);
+
+static void each_alive(const struct api *self, node_fn *fn, void *arg)
+{
+    const struct swim *swim = host_members(self->config.host);
+    for (size_t i = 0; i < swim_count(swim); i++) {
+        struct swim_view view;
+        char text[WIRE_ADDR_TEXT];
+        swim_at(swim, i, &view);
+        if (view.member.st > WIRE_STATE_SUSPECT)
+            continue;
+        const char *address = view.is_self ? self->config.address : view.member.address;
+        fn(arg, address && *address ? address : wire_addr_format(&view.member.addr, text), &view);
+    }
+}
+
+struct stats {
+    struct json_out *out;
+    const struct totals *totals;
+};
+
+static void put_stats_of(void *arg, const char *address, const struct swim_view *view)
+{
+    const struct stats *stats = arg;
+    const struct totals_node *found = NULL;
+    char name[TOTALS_NODE_NAME];
+    (void)snprintf(name, sizeof name, "%016" PRIx64, id_node_short(&view->member.node));
+    for (size_t i = 0; i < stats->totals->node_count; i++)
+        if (strcmp(stats->totals->nodes[i].name, name) == 0)
+            found = &stats->totals->nodes[i];
+    put_node_stats(stats->out, address, found);
+}
+
 void network_stats(struct http_exchange *x, void *arg)
 {
     struct api *self = arg;
     owned_totals totals = {0};
     owned_buf text = BUF_INIT;
     struct json_out out;
-    const struct totals_node *here = NULL;
-    char name[TOTALS_NODE_NAME];
-    (void)snprintf(name, sizeof name, "%016" PRIx64, store_identity(self->config.store)->nid_short);
     store_totals(self->config.store, &totals);
-    for (size_t i = 0; i < totals.node_count; i++)
-        if (strcmp(totals.nodes[i].name, name) == 0)
-            here = &totals.nodes[i];
     begin(&out, &text);
     json_out_key(&out, "all");
     json_out_open_object(&out);
@@ -66,45 +96,67 @@ void network_stats(struct http_exchange *x, void *arg)
     json_out_close_object(&out);
     json_out_key(&out, "nodes");
     json_out_open_array(&out);
-    put_node_stats(&out, self->config.address, here);
+    each_alive(self, put_stats_of, &(struct stats){.out = &out, .totals = &totals});
     json_out_close_array(&out);
     answer(x, &out);
 }
 
+struct others {
+    const struct api *api;
+    struct json_out *out;
+    uint64_t node; /* whose others these are */
+};
+
+static void put_other(void *arg, const char *address, const struct swim_view *view)
+{
+    const struct others *others = arg;
+    if (id_node_short(&view->member.node) != others->node)
+        json_out_str(others->out, address);
+}
+
+static void put_others(void *arg, const char *address, const struct swim_view *view)
+{
+    struct others *others = arg;
+    json_out_key(others->out, address);
+    json_out_open_array(others->out);
+    each_alive(others->api, put_other,
+               &(struct others){.out = others->out, .node = id_node_short(&view->member.node)});
+    json_out_close_array(others->out);
+}
+
 void network_network(struct http_exchange *x, void *arg)
 {
-    struct api *self = arg;
     owned_buf text = BUF_INIT;
     struct json_out out;
     begin(&out, &text);
-    json_out_key(&out, self->config.address);
-    json_out_open_array(&out);
-    json_out_close_array(&out);
+    each_alive(arg, put_others, &(struct others){.api = arg, .out = &out});
     answer(x, &out);
 }
 
 void network_peers(struct http_exchange *x, void *arg)
 {
-    (void)arg;
+    const struct api *self = arg;
     owned_buf text = BUF_INIT;
     struct json_out out;
     begin(&out, &text);
     json_out_key(&out, "peers");
     json_out_open_array(&out);
+    each_alive(self, put_other,
+               &(struct others){.out = &out, .node = host_self(self->config.host)});
     json_out_close_array(&out);
     answer(x, &out);
 }
 
 static void put_load(struct json_out *out, const struct api *self)
 {
-    struct evals_load load = evals_load(self->config.evals);
+    struct mesh_load load = host_load(self->config.host);
     json_out_key_uint(out, "slots", load.slots);
     json_out_key_uint(out, "running", load.running);
     json_out_key_uint(out, "free", load.slots > load.running ? load.slots - load.running : 0);
     json_out_key_uint(out, "waiting", load.waiting);
     json_out_key_uint(out, "preparing", load.preparing);
     json_out_key_real(out, "waiting_s", (double)load.waiting_ms / 1e3, 3);
-    json_out_key_uint(out, "evaluations", load.evaluations);
+    json_out_key_uint(out, "evaluations", load.owned);
 }
 
 void network_load(struct http_exchange *x, void *arg)
@@ -116,39 +168,85 @@ void network_load(struct http_exchange *x, void *arg)
     answer(x, &out);
 }
 
-static const char *state_of(const struct api *self)
+/* What only the node itself knows. */
+static void put_self(struct json_out *out, const struct api *self)
 {
-    if (self->is_draining)
+    const struct api_facts *facts = &self->config.facts;
+    json_out_key_real(out, "uptime_s", (double)(clock_mono_ms() - self->started_ms) / 1e3, 3);
+    json_out_key_str(out, "version", facts->version);
+    json_out_key_str(out, "sandbox", facts->tier_text);
+    json_out_key_str(out, "python", facts->python);
+    json_out_key_str(out, "installer", facts->installer);
+    json_out_key(out, "load");
+    json_out_open_object(out);
+    put_load(out, self);
+    json_out_close_object(out);
+}
+
+static void put_peer(struct json_out *out, const struct api *self, const struct swim_view *view)
+{
+    const struct wire_load *load =
+        swim_load(host_members(self->config.host), id_node_short(&view->member.node));
+    json_out_key_uint(out, "rtt_ms", view->rtt_ms);
+    json_out_key_real(out, "heard_s", (double)(clock_mono_ms() - view->heard_ms) / 1e3, 3);
+    json_out_key_bool(out, "agrees", view->agrees);
+    json_out_key_bool(out, "compatible", view->is_compatible);
+    json_out_key(out, "load");
+    json_out_open_object(out);
+    json_out_key_uint(out, "slots", view->member.caps.slots);
+    if (load) {
+        json_out_key_uint(out, "free", load->free_slots);
+        json_out_key_uint(out, "waiting", load->queued);
+    }
+    json_out_close_object(out);
+}
+
+static const char *state_of(const struct api *self, const struct swim_view *view)
+{
+    bool is_draining =
+        view->is_self ? self->is_draining : (view->member.flags & WIRE_FLAG_DRAINING) != 0;
+    if (view->member.st == WIRE_STATE_ALIVE && is_draining)
         return "draining";
-    return store_repairing(self->config.store) ? "repairing" : "alive";
+    if (view->is_self && store_repairing(self->config.store))
+        return "repairing";
+    if (view->member.st == WIRE_STATE_ALIVE && !view->is_compatible)
+        return "incompatible";
+    return wire_state_name(view->member.st);
+}
+
+/* Those that are gone, too, for as long as they are remembered. */
+static void put_node(struct json_out *out, const struct api *self, const struct swim_view *view)
+{
+    char nid[ID_NODE_HEX];
+    char mesh[WIRE_ADDR_TEXT];
+    json_out_open_object(out);
+    json_out_key_str(out, "address", view->is_self ? self->config.address : view->member.address);
+    json_out_key_str(out, "mesh", wire_addr_format(&view->member.addr, mesh));
+    json_out_key_str(out, "name", view->member.name);
+    json_out_key_str(out, "id", id_node_hex(&view->member.node, nid));
+    json_out_key_uint(out, "generation", view->member.gen);
+    json_out_key_str(out, "state", state_of(self, view));
+    if (view->is_self)
+        put_self(out, self);
+    else
+        put_peer(out, self, view);
+    json_out_close_object(out);
 }
 
 void network_nodes(struct http_exchange *x, void *arg)
 {
-    struct api *self = arg;
-    const struct api_facts *facts = &self->config.facts;
-    const struct store_identity *me = store_identity(self->config.store);
+    const struct api *self = arg;
+    const struct swim *swim = host_members(self->config.host);
     owned_buf text = BUF_INIT;
     struct json_out out;
-    char nid[ID_NODE_HEX];
     begin(&out, &text);
     json_out_key(&out, "nodes");
     json_out_open_array(&out);
-    json_out_open_object(&out);
-    json_out_key_str(&out, "address", self->config.address);
-    json_out_key_str(&out, "id", id_node_hex(&me->nid, nid));
-    json_out_key_uint(&out, "generation", me->gen);
-    json_out_key_str(&out, "state", state_of(self));
-    json_out_key_real(&out, "uptime_s", (double)(clock_mono_ms() - self->started_ms) / 1e3, 3);
-    json_out_key_str(&out, "version", facts->version);
-    json_out_key_str(&out, "sandbox", facts->tier_text);
-    json_out_key_str(&out, "python", facts->python);
-    json_out_key_str(&out, "installer", facts->installer);
-    json_out_key(&out, "load");
-    json_out_open_object(&out);
-    put_load(&out, self);
-    json_out_close_object(&out);
-    json_out_close_object(&out);
+    for (size_t i = 0; i < swim_count(swim); i++) {
+        struct swim_view view;
+        swim_at(swim, i, &view);
+        put_node(&out, self, &view);
+    }
     json_out_close_array(&out);
     answer(x, &out);
 }

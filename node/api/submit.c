@@ -38,7 +38,7 @@ static void refuse(struct upload *self, const struct err *err)
     upload_free(self);
 }
 
-static void answer_accepted(struct upload *self, uint64_t id)
+static void answer_accepted(struct upload *self, uint64_t id, unsigned replicas)
 {
     struct api *api = self->api;
     struct http_exchange *x = self->x;
@@ -61,7 +61,7 @@ static void answer_accepted(struct upload *self, uint64_t id)
     json_out_key_str(&out, "id", text_id);
     json_out_key_str(&out, "eval_id", text_id);
     json_out_key_str(&out, "status", "submitted");
-    json_out_key_uint(&out, "replicas", 1);
+    json_out_key_uint(&out, "replicas", replicas);
     json_out_key(&out, "links");
     json_out_open_object(&out);
     owned_mem char *link = mem_printf("/evaluation/%s", text_id);
@@ -111,7 +111,7 @@ static bool answer_repeated(struct upload *self)
     if (!doc || !doc->req)
         return false;
     if (memcmp(&doc->req->body, &self->digest, sizeof self->digest) == 0) {
-        answer_accepted(self, self->keyed_id);
+        answer_accepted(self, self->keyed_id, doc->fence ? (unsigned)doc->fence->rep_count : 1);
         upload_free(self);
         return true;
     }
@@ -122,29 +122,28 @@ static bool answer_repeated(struct upload *self)
     return true;
 }
 
-static void append_request(struct upload *self);
+static void submit_request(struct upload *self);
 
-static void on_durable(void *arg, const struct err *err, unsigned changed)
+static void on_submitted(void *arg, const struct err *err, unsigned replicas, unsigned retry_s)
 {
-    (void)changed;
     struct upload *self = arg;
-    struct api *api = self->api;
-    uint64_t id = self->id;
-    bool is_taken = err && err->code == ERR_CONFLICT;
+    bool is_taken = err->code == ERR_CONFLICT;
     if (is_taken && answer_repeated(self)) /* two under one key, side by side */
         return;
     if (is_taken && !self->key && ++self->draws < ID_DRAWS) {
-        append_request(self);
+        submit_request(self);
         return;
     }
-    if (err && err->code != ERR_NONE) {
+    if (err->code != ERR_NONE) {
+        if (self->x && retry_s)
+            http_set_headerf(self->x, "Retry-After", "%u", retry_s);
         refuse(self, err);
         return;
     }
-    log_info("eval_accepted", "id=%" PRIu64 " projects=%zu", id, self->result.project_count);
-    answer_accepted(self, id);
+    log_info("eval_accepted", "id=%" PRIu64 " projects=%zu replicas=%u", self->id,
+             self->result.project_count, replicas);
+    answer_accepted(self, self->id, replicas);
     upload_free(self);
-    evals_adopt(api->config.evals, id);
 }
 
 static struct doc_project *projects_of(const struct upload *self)
@@ -181,10 +180,9 @@ static struct doc_ignored *rows_of(const struct intake_note *notes, size_t count
     return rows;
 }
 
-static void append_request(struct upload *self)
+static void submit_request(struct upload *self)
 {
     struct store *store = self->api->config.store;
-    const struct store_identity *me = store_identity(store);
     const struct intake_result *result = &self->result;
     const char *name = self->name.len ? buf_str(&self->name) : self->filename;
     owned_mem struct doc_project *projects = projects_of(self);
@@ -208,12 +206,8 @@ static void append_request(struct upload *self)
     req.remarks = remarks;
     if (self->overlay.project_count > 0)
         req.overlay = self->overlay.projects[0].bundle;
-    struct doc_fence fence = {.ballot = {.epoch = 1, .owner = me->nid_short},
-                              .gen = me->gen,
-                              .reps = &me->nid,
-                              .rep_count = 1};
     self->id = self->key ? self->keyed_id : draw_id(store);
-    store_apply(store, &(struct delta){.id = self->id, .req = &req, .fence = &fence}, on_durable,
+    host_submit(self->api->config.host, &(struct delta){.id = self->id, .req = &req}, on_submitted,
                 self);
 }
 
@@ -232,7 +226,7 @@ static void on_adopted(void *arg, const struct err *err, const struct hash *hash
     else if (!self->x)
         upload_free(self);
     else
-        append_request(self);
+        submit_request(self);
 }
 
 /* Equal projects share one bundle, which can be adopted once. */

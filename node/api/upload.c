@@ -54,7 +54,7 @@ static int admit(const struct api *api, struct err *err)
     if (api->upload_count >= api->config.uploads_max)
         return err_refuse(err, ERR_BUSY, "too-many-uploads",
                           "%u uploads are being taken in already", api->upload_count);
-    struct evals_load load = evals_load(api->config.evals);
+    struct mesh_load load = host_load(api->config.host);
     if (load.waiting + load.preparing > api->config.backlog_modules_max)
         return err_refuse(err, ERR_BUSY, "backlog-full",
                           "%zu modules and %zu projects are waiting already", load.waiting,

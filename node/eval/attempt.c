@@ -7,17 +7,7 @@
 
 #include <inttypes.h>
 
-/* ---- modules --------------------------------------------------------------------------------- */
-
-void attempt_free(struct evals *self, struct attempt *attempt)
-{
-    struct attempt **at = &self->attempts;
-    while (*at != attempt)
-        at = &(*at)->next;
-    *at = attempt->next;
-    evals_touch(attempt->project->eval);
-    free(attempt);
-}
+/* ---- results --------------------------------------------------------------------------------- */
 
 static const enum doc_outcome outcomes[JOB_OUTCOMES] = {
     [JOB_PASSED] = DOC_PASSED,
@@ -61,27 +51,33 @@ static struct hash keep_blob(struct store *store, const struct buf *bytes, const
 
 static struct doc_rec record_of(const struct attempt *attempt, const struct doc_plan *plan)
 {
-    struct evals *self = attempt->project->eval->owner;
-    return (struct doc_rec){.p = attempt->project->p,
+    struct executor *self = attempt->project->owner;
+    const struct work *work = &attempt->work;
+    return (struct doc_rec){.p = work->p,
                             .plan = plan->hash,
-                            .m = attempt->work.module,
-                            .ballot = attempt->project->eval->ballot,
+                            .m = work->m,
+                            .ballot = {.epoch = work->ballot.epoch, .owner = work->ballot.owner},
                             .n = attempt->n,
                             .node = store_identity(self->config.store)->nid_short,
                             .addr = self->config.address,
                             .start_ms = attempt->start_ms,
-                            .exit_code = -1,
                             .tier = self->config.tier};
 }
 
-static void append_result(struct attempt *attempt, const struct job_result *result)
+static void remember_duration(struct executor *self, const struct doc *doc,
+                              const struct doc_plan *plan, const struct doc_rec *rec)
 {
-    struct project *project = attempt->project;
-    struct evals *self = project->eval->owner;
-    const struct doc *doc = evals_document(project->eval);
-    const struct doc_plan *plan = doc ? doc_plan(doc, project->p) : NULL;
-    if (!plan)
+    if (rec->outcome != DOC_PASSED && rec->outcome != DOC_FAILED)
         return;
+    owned_mem char *identity = summary_identity(doc, rec->p);
+    store_duration_put(self->config.store, identity, plan->modules[rec->m].path,
+                       rec->ms ? rec->ms : 1);
+}
+
+static struct doc_rec judge(const struct attempt *attempt, const struct doc_plan *plan,
+                            const struct job_result *result)
+{
+    struct executor *self = attempt->project->owner;
     const struct verdict_result *verdict = &result->verdict;
     struct doc_rec rec = record_of(attempt, plan);
     rec.real = true;
@@ -97,50 +93,70 @@ static void append_result(struct attempt *attempt, const struct job_result *resu
                                    .allowed = result->limit_allowed};
     rec.cases = keep_blob(self->config.store, &result->cases, "jsonl");
     rec.out = keep_blob(self->config.store, &result->output.kept, "log");
-    evals_append(project->eval,
-                 &(struct delta){.id = project->eval->id, .res = &rec, .res_count = 1});
-    if (rec.outcome == DOC_PASSED || rec.outcome == DOC_FAILED)
-        store_duration_put(self->config.store, project->identity,
-                           plan->modules[attempt->work.module].path, rec.ms ? rec.ms : 1);
+    return rec;
+}
+
+/* ---- modules that run ------------------------------------------------------------------------ */
+
+/* Takes it out of the list and tells its end. */
+static void attempt_end(struct attempt *attempt_owned, enum work_end end, enum work_blame blame,
+                        const struct delta *delta)
+{
+    owned_mem struct attempt *attempt = attempt_owned;
+    struct project *project = attempt->project;
+    struct executor *self = project->owner;
+    struct attempt **at = &self->attempts;
+    while (*at != attempt)
+        at = &(*at)->next;
+    *at = attempt->next;
+    project->attempts--;
+    self->config.events->ended(self->config.arg, &attempt->work, end, blame, 0, delta);
+    executor_settle(project);
 }
 
 static void on_job_progress(void *arg, struct job *job, const struct job_counts *counts)
 {
     (void)job;
-    struct attempt *attempt = arg;
-    attempt->counts = *counts;
-    evals_touch(attempt->project->eval);
+    const struct attempt *attempt = arg;
+    struct executor *self = attempt->project->owner;
+    struct doc_tally tally = tally_of(counts);
+    self->config.events->progress(self->config.arg, &attempt->work, &tally);
 }
 
 static void on_job_done(void *arg, struct job *job, struct job_result *result)
 {
     (void)job;
     struct attempt *attempt = arg;
-    struct evaluation *eval = attempt->project->eval;
-    struct evals *self = eval->owner;
-    struct dispatch_work work = attempt->work;
+    const struct work *work = &attempt->work;
+    struct executor *self = attempt->project->owner;
     enum job_outcome outcome = result->verdict.outcome;
-    bool is_lost = outcome == JOB_LOST;
-    if (is_lost)
-        log_warn("attempt_lost", "eval=%" PRIu64 " project=%u module=%u attempt=%u %s", eval->id,
-                 work.project, work.module, work.attempt, result->verdict.message);
-    else if (outcome != JOB_CANCELLED)
-        append_result(attempt, result);
-    attempt_free(self, attempt);
-    evals_step(self,
-               &(struct dispatch_event){.kind = DISPATCH_ENDED, .work = work, .is_lost = is_lost});
-    evals_seal_if_complete(eval);
+    const struct doc *doc = executor_doc(self, work->eval);
+    const struct doc_plan *plan = doc ? doc_plan(doc, work->p) : NULL;
+    if (outcome == JOB_LOST) {
+        log_warn("attempt_lost", "eval=%" PRIu64 " project=%u module=%u attempt=%u %s", work->eval,
+                 work->p, work->m, work->n, result->verdict.message);
+        attempt_end(
+            attempt, WORK_LOST,
+            result->verdict.blame == JOB_BLAME_TESTS ? WORK_BLAME_TESTS : WORK_BLAME_CLUSTER, NULL);
+    } else if (outcome == JOB_CANCELLED || !plan || work->m >= plan->module_count) {
+        attempt_end(attempt, WORK_CANCELLED, WORK_BLAME_CLUSTER, NULL);
+    } else {
+        struct doc_rec rec = judge(attempt, plan, result);
+        remember_duration(self, doc, plan, &rec);
+        attempt_end(attempt, WORK_DONE, WORK_BLAME_NONE,
+                    &(struct delta){.id = work->eval, .res = &rec, .res_count = 1});
+    }
 }
 
 static struct job *start_job(struct attempt *attempt, const struct doc *doc, struct err *err)
 {
-    struct evals *self = attempt->project->eval->owner;
-    const struct doc_plan *plan = doc_plan(doc, attempt->project->p);
+    struct executor *self = attempt->project->owner;
+    const struct doc_plan *plan = doc_plan(doc, attempt->work.p);
     const struct doc_options *options = &doc->req->options;
     struct job_spec spec = {.kind = JOB_RUN,
-                            .module = plan->modules[attempt->work.module].path,
+                            .module = plan->modules[attempt->work.m].path,
                             .limits = self->config.limits,
-                            .slot = attempt->work.slot};
+                            .slot = attempt->slot};
     prepare_fill(attempt->project->prepared, &spec);
     for (size_t i = 0; i < options->pytest_arg_count && i < JOB_ARGS_MAX; i++)
         spec.args[spec.arg_count++] = options->pytest_args[i];
@@ -153,70 +169,31 @@ static struct job *start_job(struct attempt *attempt, const struct doc *doc, str
     return engine_start(self->config.engine, &spec, &callbacks, attempt, err);
 }
 
-void attempt_start(struct evals *self, const struct dispatch_work *work)
+void attempt_start(struct project *project, const struct work *work, unsigned slot)
 {
-    struct project *project = evals_project(self, work);
-    const struct doc *doc = evals_document(project->eval);
-    const struct doc_rec *before = doc_result(doc, project->p, work->module);
+    struct executor *self = project->owner;
+    const struct doc *doc = executor_doc(self, work->eval);
+    const struct doc_plan *plan = doc ? doc_plan(doc, work->p) : NULL;
+    if (!plan || work->m >= plan->module_count) {
+        executor_fail(self, work, WORK_REFUSED);
+        return;
+    }
+    const struct doc_rec *before = doc_result(doc, work->p, work->m);
     struct attempt *attempt = mem_new(sizeof *attempt);
-    attempt->project = project;
-    attempt->work = *work;
-    attempt->n = work->attempt + (before ? before->n : 0);
-    attempt->start_ms = clock_wall_ms();
-    attempt->next = self->attempts;
-    self->attempts = attempt;
-    evals_touch(project->eval);
+    *attempt = (struct attempt){.project = project,
+                                .work = *work,
+                                .slot = slot,
+                                .n = work->n + (before ? before->n : 0),
+                                .start_ms = clock_wall_ms()};
     struct err err = ERR_INIT;
     attempt->job = start_job(attempt, doc, &err);
-    if (attempt->job)
+    if (!attempt->job) {
+        log_error("job_not_started", "eval=%" PRIu64 " %s", work->eval, err.text);
+        free(attempt);
+        executor_fail(self, work, WORK_LOST);
         return;
-    log_error("job_not_started", "eval=%" PRIu64 " %s", work->eval, err.text);
-    struct dispatch_work lost = *work;
-    attempt_free(self, attempt);
-    evals_step(self,
-               &(struct dispatch_event){.kind = DISPATCH_ENDED, .work = lost, .is_lost = true});
-}
-
-void attempt_stop(struct evals *self, const struct dispatch_work *work)
-{
-    for (struct attempt *attempt = self->attempts; attempt; attempt = attempt->next)
-        if (attempt->work.slot == work->slot && attempt->job)
-            job_cancel(attempt->job);
-}
-
-/* Nobody can run it: two attempts took their runner with them, or never got that far. */
-void attempt_give_up(struct evals *self, const struct dispatch_work *work)
-{
-    struct project *project = evals_project(self, work);
-    const struct doc *doc = evals_document(project->eval);
-    const struct doc_plan *plan = doc_plan(doc, project->p);
-    struct attempt last = {
-        .project = project, .work = *work, .n = work->attempt, .start_ms = clock_wall_ms()};
-    struct doc_rec rec = record_of(&last, plan);
-    rec.outcome = DOC_LOST;
-    rec.blame = DOC_BLAME_CLUSTER;
-    rec.message = "lost twice: this node could not run it to its end (see its log)";
-    evals_append(project->eval, &(struct delta){.id = work->eval, .res = &rec, .res_count = 1});
-}
-
-void attempt_give_up_rest(struct project *project, const struct doc_setup *why)
-{
-    struct evaluation *eval = project->eval;
-    const struct doc *doc = evals_document(eval);
-    const struct doc_plan *plan = doc_plan(doc, project->p);
-    owned_mem struct doc_rec *recs = mem_new_array(plan->module_count, sizeof *recs);
-    size_t count = 0;
-    for (uint32_t m = 0; m < plan->module_count; m++) {
-        struct attempt last = {
-            .project = project, .work = {.module = m}, .n = 1, .start_ms = clock_wall_ms()};
-        if (doc_result(doc, project->p, m))
-            continue;
-        recs[count] = record_of(&last, plan);
-        recs[count].outcome = why->outcome;
-        recs[count].blame = why->blame;
-        recs[count++].message = why->message;
     }
-    evals_append(eval, &(struct delta){.id = eval->id, .res = recs, .res_count = count});
+    attempt->next = self->attempts;
+    self->attempts = attempt;
+    project->attempts++;
 }
-
-struct doc_tally attempt_tally(const struct attempt *attempt) { return tally_of(&attempt->counts); }

@@ -1,62 +1,34 @@
-/* project: from a bundle to a plan, and the plan's modules to the dispatcher. */
+/* project: from a bundle to a tree, an environment and a plan. */
 #include "node/eval/internal.h"
 
+#include "proto/base/clock.h"
 #include "proto/base/mem.h"
 
-/* Without history: what a module of so many bytes may take. Only the order depends on it. */
-#define GUESS_MS_PER_KIB 4
-#define GUESS_MS_BASE    50
+/* ---- the end of a chore ---------------------------------------------------------------------- */
 
-/* ---- plans ----------------------------------------------------------------------------------- */
-
-static uint32_t estimate(const struct evals *self, const struct project *project,
-                         const struct doc_module *module, bool *is_measured)
+static void keep_log(struct store *store, const struct buf *log, struct hash *out)
 {
-    uint32_t known = store_duration_get(self->config.store, project->identity, module->path);
-    *is_measured = known > 0;
-    if (known)
-        return known;
-    uint64_t guess = GUESS_MS_BASE + module->bytes / 1024 * GUESS_MS_PER_KIB;
-    return guess < UINT32_MAX ? (uint32_t)guess : UINT32_MAX;
-}
-
-/* Hands the modules of a planned project that have no result yet to the dispatcher. */
-static void project_queue_modules(struct project *project)
-{
-    struct evaluation *eval = project->eval;
-    struct evals *self = eval->owner;
-    const struct doc *doc = evals_document(eval);
-    const struct doc_plan *plan = doc ? doc_plan(doc, project->p) : NULL;
-    if (!plan || plan->setup.outcome != DOC_NO_OUTCOME || eval->is_cancelled)
+    if (log->len == 0)
         return;
-    owned_mem struct dispatch_module *modules = mem_new_array(plan->module_count, sizeof *modules);
-    size_t count = 0;
-    for (uint32_t m = 0; m < plan->module_count; m++) {
-        if (doc_result(doc, project->p, m))
-            continue;
-        struct dispatch_module *module = &modules[count++];
-        module->index = m;
-        module->estimate_ms = estimate(self, project, &plan->modules[m], &module->is_measured);
-    }
-    evals_step(self, &(struct dispatch_event){.kind = DISPATCH_ADD,
-                                              .work = {.eval = eval->id, .project = project->p},
-                                              .weight = eval->weight,
-                                              .modules = modules,
-                                              .module_count = count});
+    *out = hash_of(log->data, log->len);
+    store_put_blob(store, log->data, log->len, "txt", NULL, NULL);
 }
 
-static void on_plan_appended(void *arg, const struct err *err, unsigned changed)
+static void tell_end(struct project *project, enum work_end end, enum work_blame blame,
+                     const struct delta *delta)
 {
-    struct project *project = arg;
-    if (!err || err->code == ERR_NONE)
-        project_queue_modules(project);
-    evals_on_appended(project->eval, err, changed);
+    struct executor *self = project->owner;
+    struct work chore = project->chore;
+    uint64_t took_ms = clock_mono_ms() - project->started_ms;
+    project->is_preparing = false;
+    self->config.events->ended(self->config.arg, &chore, end, blame,
+                               took_ms < UINT32_MAX ? (uint32_t)took_ms + 1 : UINT32_MAX, delta);
+    executor_settle(project);
 }
 
-static void append_plan(struct project *project)
+static void tell_plan(struct project *project, enum work_end end, enum work_blame blame)
 {
-    struct evaluation *eval = project->eval;
-    struct evals *self = eval->owner;
+    struct executor *self = project->owner;
     const struct prepared *prepared = project->prepared;
     const struct describe *describe = &prepared->describe;
     union {
@@ -65,7 +37,7 @@ static void append_plan(struct project *project)
     } notes = {.in = describe->notes};
     struct doc_plan plan = {
         .p = project->p,
-        .ballot = eval->ballot,
+        .ballot = {.epoch = project->chore.ballot.epoch, .owner = project->chore.ballot.owner},
         .requirements = prepared->requirements,
         .notes = notes.out,
         .note_count = describe->note_count < DOC_NOTES_MAX ? describe->note_count : DOC_NOTES_MAX,
@@ -76,82 +48,80 @@ static void append_plan(struct project *project)
         plan.env = (struct hash){0};
     if (plan.setup.outcome != DOC_NO_OUTCOME)
         plan.setup.addr = self->config.address;
-    if (prepared->setup_log.len > 0) {
-        plan.setup.log = hash_of(prepared->setup_log.data, prepared->setup_log.len);
-        store_put_blob(self->config.store, prepared->setup_log.data, prepared->setup_log.len, "txt",
-                       NULL, NULL);
-    }
-    eval->appends++;
-    store_apply(self->config.store,
-                &(struct delta){.id = eval->id, .plans = &plan, .plan_count = 1}, on_plan_appended,
-                project);
-}
-
-/* ---- preparing ------------------------------------------------------------------------------- */
-
-static void preparing_ended(struct project *project)
-{
-    project->is_preparing = project->has_slot = false;
-    project->eval->preparing--;
-    evals_touch(project->eval);
+    keep_log(self->config.store, &prepared->setup_log, &plan.setup.log);
+    tell_end(project, end, blame,
+             &(struct delta){.id = project->eval, .plans = &plan, .plan_count = 1});
 }
 
 static bool has_plan(const struct project *project)
 {
-    const struct doc *doc = evals_document(project->eval);
+    const struct doc *doc = executor_doc(project->owner, project->eval);
     return doc && doc_plan(doc, project->p);
 }
+
+/* A failure by the project's fault is its plan; one by the cluster's is for the owner to judge:
+ * another node may do better. Where there is a plan, somebody has done better. */
+static void tell_failure(struct project *project)
+{
+    const struct doc_setup *setup = &project->prepared->setup;
+    if (setup->outcome == DOC_CANCELLED)
+        tell_end(project, WORK_CANCELLED, WORK_BLAME_CLUSTER, NULL);
+    else if (has_plan(project))
+        tell_end(project, WORK_UNPREPARED, WORK_BLAME_CLUSTER, NULL);
+    else if (setup->blame == DOC_BLAME_CLUSTER)
+        tell_plan(project, WORK_UNPREPARED, WORK_BLAME_CLUSTER);
+    else
+        tell_plan(project, WORK_UNPREPARED, WORK_BLAME_PROJECT);
+}
+
+/* ---- its two halves -------------------------------------------------------------------------- */
 
 static void on_modules(void *arg, struct prepared *prepared)
 {
     struct project *project = arg;
-    struct evaluation *eval = project->eval;
-    struct dispatch_work chore = project->chore;
-    preparing_ended(project);
-    if (prepared->setup.outcome == DOC_CANCELLED)
-        ;
-    else if (has_plan(project))
-        project_queue_modules(project); /* made before a restart; its module list stands */
+    if (prepared->setup.outcome != DOC_NO_OUTCOME) {
+        tell_failure(project);
+        return;
+    }
+    project->has_modules = true;
+    if (has_plan(project))
+        tell_end(project, WORK_DONE, WORK_BLAME_NONE, NULL);
     else
-        append_plan(project);
-    evals_step(eval->owner, &(struct dispatch_event){.kind = DISPATCH_ENDED, .work = chore});
-    evals_seal_if_complete(eval);
+        tell_plan(project, WORK_DONE, WORK_BLAME_NONE);
 }
 
 static void on_environment(void *arg, struct prepared *prepared)
 {
     struct project *project = arg;
-    struct evaluation *eval = project->eval;
-    if (prepared->setup.outcome == DOC_NO_OUTCOME && !eval->is_cancelled) {
-        evals_step(eval->owner,
-                   &(struct dispatch_event){.kind = DISPATCH_ADD,
-                                            .work = {.eval = eval->id, .project = project->p},
-                                            .weight = eval->weight});
-        return;
-    }
-    preparing_ended(project);
-    if (prepared->setup.outcome != DOC_CANCELLED && !eval->is_cancelled) {
-        if (has_plan(project)) /* of an earlier life, when there was an environment */
-            attempt_give_up_rest(project, &prepared->setup);
-        else
-            append_plan(project);
-    }
-    evals_seal_if_complete(eval);
+    struct executor *self = project->owner;
+    if (prepared->setup.outcome != DOC_NO_OUTCOME)
+        tell_failure(project);
+    else
+        self->config.events->wants_slot(self->config.arg, &project->chore);
+}
+
+void executor_give_slot(struct executor *self, const struct work *work, unsigned slot)
+{
+    struct project *project = executor_project(self, work->eval, work->p);
+    if (project && project->is_preparing && work_is_same(&project->chore, work))
+        prepare_modules(project->prepared, slot, on_modules, project);
 }
 
 void project_prepare(struct project *project, const struct doc *doc)
 {
-    struct evaluation *eval = project->eval;
-    struct store *store = eval->owner->config.store;
+    struct executor *self = project->owner;
+    struct store *store = self->config.store;
     const struct doc_project *source = &doc->req->projects[project->p];
     owned_mem char *bundle = store_blob_path(store, &source->bundle, "zst");
     bool has_overlay = doc_hash_is_set(&doc->req->overlay);
     owned_mem char *overlay =
         has_overlay ? store_blob_path(store, &doc->req->overlay, "zst") : NULL;
-    project->is_preparing = true;
-    eval->preparing++;
-    project->prepared = prepare_start(eval->owner->config.prepare,
-                                      &(struct prepare_spec){.group = eval->id,
+    if (project->prepared) { /* ready from an earlier chore */
+        executor_want_slot(self, &project->chore);
+        return;
+    }
+    project->prepared = prepare_start(self->config.prepare,
+                                      &(struct prepare_spec){.group = project->eval,
                                                              .project = source->name,
                                                              .bundle_path = bundle,
                                                              .bundle = source->bundle,
@@ -159,11 +129,4 @@ void project_prepare(struct project *project, const struct doc *doc)
                                                              .overlay_path = overlay,
                                                              .overlay = doc->req->overlay},
                                       on_environment, project);
-}
-
-void project_start_chore(struct project *project, const struct dispatch_work *work)
-{
-    project->chore = *work;
-    project->has_slot = true;
-    prepare_modules(project->prepared, work->slot, on_modules, project);
 }

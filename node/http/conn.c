@@ -86,7 +86,7 @@ void conn_hand_over(struct conn *self)
     bufferevent_disable(self->bev, EV_READ | EV_WRITE);
     bufferevent_setfd(self->bev, -1);
     conn_close(self);
-    server->config.adopt(fd, first, len, server->config.arg);
+    server->config.adopt(fd, first, len, server->config.adopt_arg);
 }
 
 static void take_event(struct conn *self, const struct http_parse_out *out)

@@ -229,6 +229,7 @@ struct http_config {
     void *arg;                    /* for every callback below, for handlers and for open */
     http_authorize_fn *authorize; /* NULL: only HTTP_PUBLIC rows answer */
     http_adopt_fn *adopt;         /* NULL: such a connection is a bad request */
+    void *adopt_arg;
     http_answered_fn *answered;
     /* Host names that are ours (without port, any case), beside IP literals and localhost: what
      * stops a web page whose name was rebound to our address. NULL-terminated, copied; "*" for any.

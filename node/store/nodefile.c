@@ -103,3 +103,18 @@ int nodefile_start(const struct disk_ops *ops, const char *dir, const char *clus
         .nid = node.nid, .nid_short = id_node_short(&node.nid), .gen = node.gen};
     return 0;
 }
+
+int nodefile_raise(const struct disk_ops *ops, const char *dir, uint64_t gen, struct err *err)
+{
+    struct nodefile node;
+    int count = read_both(dir, &node, err);
+    if (count < 0)
+        return count;
+    if (node.seq == 0)
+        return err_set(err, ERR_CORRUPT, "%s/node.a.json and node.b.json are damaged", dir);
+    if (node.gen >= gen)
+        return 0;
+    node.gen = gen;
+    node.seq++;
+    return write_node(ops, dir, &node, err);
+}

@@ -14,4 +14,10 @@
 int nodefile_start(const struct disk_ops *ops, const char *dir, const char *cluster, uint64_t now_s,
                    struct store_identity *out, struct err *err) ERR_CHECKED;
 
+/* Has a generation of at least `gen` on disk before it returns. Errors: ERR_CORRUPT,
+ * ERR_UNAVAILABLE.
+ */
+int nodefile_raise(const struct disk_ops *ops, const char *dir, uint64_t gen,
+                   struct err *err) ERR_CHECKED;
+
 #endif

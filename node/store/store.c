@@ -166,6 +166,14 @@ void store_flush(struct store *self) { disk_flush(self->disk); }
 
 const struct store_identity *store_identity(const struct store *self) { return &self->identity; }
 
+int store_raise_generation(struct store *self, uint64_t gen, struct err *err)
+{
+    int rc = nodefile_raise(self->ops, self->dir, gen, err);
+    if (rc == 0 && self->identity.gen < gen)
+        self->identity.gen = gen;
+    return rc;
+}
+
 bool store_writable(const struct store *self, const char **why)
 {
     if (self->failed && why)

@@ -66,6 +66,11 @@ struct store_identity {
 };
 const struct store_identity *store_identity(const struct store *self);
 
+/* Another process used a higher generation of this node: has `gen` on disk before it returns.
+ * Blocks for a sync; happens when an old copy of the folder was put back. Errors: ERR_CORRUPT,
+ * ERR_UNAVAILABLE. */
+int store_raise_generation(struct store *self, uint64_t gen, struct err *err) ERR_CHECKED;
+
 /* False after the log failed; then `why` (if not NULL) gets a static or store-owned reason. */
 bool store_writable(const struct store *self, const char **why);
 

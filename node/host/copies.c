@@ -1,0 +1,118 @@
+/* copies: what tests printed and how each of them ended are blobs on the node that ran them. The
+ * replicas of an evaluation keep copies, made one after another and in no hurry; any other node
+ * gets one when somebody asks. */
+#include "node/host/host_inner.h"
+
+#include "proto/base/mem.h"
+
+#define COPIES_AT_ONCE 4
+
+size_t host_sources(const struct host *self, uint64_t eval, uint64_t executor, uint64_t *out,
+                    size_t room)
+{
+    const struct doc *doc = store_find(self->config.store, eval, NULL);
+    size_t count = 0;
+    if (executor && count < room)
+        out[count++] = executor;
+    for (size_t i = 0; doc && doc->fence && i < doc->fence->rep_count && count < room; i++)
+        out[count++] = id_node_short(&doc->fence->reps[i]);
+    return count;
+}
+
+static void next_copies(struct host *self);
+
+static void on_copied(void *arg, const struct hash *hash, const struct err *err)
+{
+    owned_mem struct copy *copy = arg;
+    (void)hash;
+    (void)err; /* not to be had now; who asks for it later has another try */
+    copy->host->copies_at_work--;
+    next_copies(copy->host);
+}
+
+static void next_copies(struct host *self)
+{
+    while (self->copies && self->copies_at_work < COPIES_AT_ONCE) {
+        struct copy *copy = self->copies;
+        uint64_t sources[DOC_REPS_MAX + 1];
+        size_t count = host_sources(self, copy->eval, copy->executor, sources, DOC_REPS_MAX + 1);
+        self->copies = copy->next;
+        if (!self->copies)
+            self->copies_end = &self->copies;
+        self->copies_at_work++;
+        blobs_fetch(self->blobs, &copy->blob, copy->ext, sources, count, on_copied, copy);
+    }
+}
+
+static void want_copy(struct host *self, uint64_t eval, uint64_t executor, const struct hash *blob,
+                      const char *ext)
+{
+    if (!doc_hash_is_set(blob) || executor == self->self ||
+        store_has_blob(self->config.store, blob, ext))
+        return;
+    struct copy *copy = mem_new(sizeof *copy);
+    *copy =
+        (struct copy){.host = self, .eval = eval, .executor = executor, .blob = *blob, .ext = ext};
+    *self->copies_end = copy;
+    self->copies_end = &copy->next;
+}
+
+static bool is_replica(const struct host *self, const struct doc *doc)
+{
+    for (size_t i = 0; doc->fence && i < doc->fence->rep_count; i++)
+        if (id_node_short(&doc->fence->reps[i]) == self->self)
+            return true;
+    return false;
+}
+
+/* When its result stands: until then the executor has what it made, and the document changes with
+ * every module. */
+void host_copy_blobs(void *arg, const struct doc *doc, unsigned changed)
+{
+    struct host *self = arg;
+    if (!(changed & (DOC_CHANGED_SEAL | DOC_CHANGED_COM)) || !doc_is_final(doc) ||
+        !is_replica(self, doc))
+        return;
+    for (size_t i = 0; i < doc->seal->vec_count; i++) {
+        const struct doc_rec *rec = &doc->seal->vec[i];
+        want_copy(self, doc->id, rec->node, &rec->cases, "jsonl");
+        want_copy(self, doc->id, rec->node, &rec->out, "log");
+    }
+    for (size_t p = 0; doc->req && p < doc->req->project_count; p++) {
+        const struct doc_plan *plan = doc_plan(doc, (uint32_t)p);
+        if (plan)
+            want_copy(self, doc->id, 0, &plan->setup.log, "txt");
+    }
+    next_copies(self);
+}
+
+struct blob_wish {
+    host_blob_fn *done;
+    void *arg;
+};
+
+static void on_wished(void *arg, const struct hash *hash, const struct err *err)
+{
+    owned_mem struct blob_wish *wish = arg;
+    (void)hash;
+    wish->done(wish->arg, !err || err->code == ERR_NONE);
+}
+
+void host_blob(struct host *self, uint64_t eval, uint64_t executor, const struct hash *blob,
+               const char *ext, host_blob_fn *done, void *arg)
+{
+    uint64_t sources[DOC_REPS_MAX + 1];
+    size_t count = host_sources(self, eval, executor, sources, DOC_REPS_MAX + 1);
+    struct blob_wish *wish = mem_new(sizeof *wish);
+    *wish = (struct blob_wish){.done = done, .arg = arg};
+    blobs_fetch(self->blobs, blob, ext, sources, count, on_wished, wish);
+}
+
+void host_free_copies(struct host *self)
+{
+    while (self->copies) {
+        struct copy *next = self->copies->next;
+        free(self->copies);
+        self->copies = next;
+    }
+}
