@@ -183,30 +183,6 @@ static void on_add_project(struct queue *self, const struct queue_event *event)
     queue_project_refresh(eval, project);
 }
 
-static void on_add_modules(struct queue *self, const struct queue_event *event)
-{
-    struct queue_eval *eval = queue_eval_find(self, event->eval);
-    struct queue_project *project = eval ? queue_project_add(eval, event->p) : NULL;
-    if (!project || project->is_over) {
-        self->stats.ignored++;
-        return;
-    }
-    project->has_plan = true;
-    project->held_until_ms = 0; /* and its evaluation counts anew with the next tick */
-    for (size_t i = 0; i < event->module_count; i++) {
-        const struct queue_module *module = &event->modules[i];
-        struct queue_task *task = queue_task_add(project, module->m);
-        if (!task || task->state != TASK_NONE) {
-            self->stats.ignored++;
-            continue;
-        }
-        task->estimate_ms = module->estimate_ms;
-        task->is_measured = module->is_measured;
-        queue_task_wait(eval, project, module->m);
-    }
-    queue_project_refresh(eval, project);
-}
-
 static void module_over(struct queue_eval *eval, struct queue_project *project, uint32_t m,
                         struct queue_out *out)
 {
@@ -219,6 +195,42 @@ static void module_over(struct queue_eval *eval, struct queue_project *project, 
     if (task->state == TASK_WAITING)
         queue_task_leave(eval, project, m, TASK_OVER);
     task->state = TASK_OVER;
+}
+
+/* The list is all that is left of the project's plan. Another plan may have taken its place (two
+ * nodes that prepared it at the same time found different modules): then what was over is to be
+ * done again, and what it does not have is over. */
+static void on_add_modules(struct queue *self, const struct queue_event *event,
+                           struct queue_out *out)
+{
+    struct queue_eval *eval = queue_eval_find(self, event->eval);
+    struct queue_project *project = eval ? queue_project_add(eval, event->p) : NULL;
+    if (!project) {
+        self->stats.ignored++;
+        return;
+    }
+    project->is_over = false;
+    project->has_plan = true;
+    project->held_until_ms = 0; /* and its evaluation counts anew with the next tick */
+    owned_mem bool *is_left = mem_new_array(project->module_capacity + 1, sizeof *is_left);
+    for (size_t i = 0; i < event->module_count; i++)
+        if (event->modules[i].m < project->module_capacity)
+            is_left[event->modules[i].m] = true;
+    for (uint32_t m = 0; m < project->module_capacity; m++)
+        if (project->modules[m].state != TASK_NONE && !is_left[m])
+            module_over(eval, project, m, out);
+    for (size_t i = 0; i < event->module_count; i++) {
+        const struct queue_module *module = &event->modules[i];
+        struct queue_task *task = queue_task_add(project, module->m);
+        if (!task || task->state == TASK_WAITING || task->state == TASK_RUNNING) {
+            self->stats.ignored++;
+            continue;
+        }
+        task->estimate_ms = module->estimate_ms;
+        task->is_measured = module->is_measured;
+        queue_task_wait(eval, project, module->m);
+    }
+    queue_project_refresh(eval, project);
 }
 
 static void on_module_over(struct queue *self, const struct queue_event *event,
@@ -382,7 +394,7 @@ void queue_step(struct queue *self, const struct queue_event *event, struct queu
         on_add_project(self, event);
         break;
     case QUEUE_ADD_MODULES:
-        on_add_modules(self, event);
+        on_add_modules(self, event, out);
         break;
     case QUEUE_MODULE_OVER:
         on_module_over(self, event, out);
