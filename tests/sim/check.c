@@ -68,6 +68,21 @@ const struct doc_fence *check_newest_fence(struct sim *self, uint64_t eval)
     return newest;
 }
 
+/* Of two replicas one is enough while the other is known not to run: it did not for a moment, since
+ * shortly before the ballot was made. */
+#define ALONE_US (20 * SIM_S)
+static bool is_alone(struct sim *self, const struct doc_fence *fence, uint64_t eval,
+                     struct doc_ballot ballot)
+{
+    uint64_t since_us = check_fence_of(self, eval, ballot)->first_us;
+    for (size_t i = 0; i < fence->rep_count; i++) {
+        const struct sim_node *node = node_by_id(self, id_node_short(&fence->reps[i]));
+        if (node && (!node->is_up || node->up_since_us + ALONE_US > since_us))
+            return true;
+    }
+    return false;
+}
+
 bool check_majority(struct sim *self, const struct doc_fence *fence, uint64_t eval,
                     check_rep_fn *fn, struct doc_ballot ballot)
 {
@@ -78,14 +93,8 @@ bool check_majority(struct sim *self, const struct doc_fence *fence, uint64_t ev
         if (!node || (doc && fn(doc, ballot)))
             count++;
     }
-    if (fence->rep_count == 2 && count == 1) {
-        /* Of two, one is enough while the other is known not to run. */
-        for (size_t i = 0; i < 2; i++) {
-            const struct sim_node *node = node_by_id(self, id_node_short(&fence->reps[i]));
-            if (node && !node->is_up)
-                return true;
-        }
-    }
+    if (fence->rep_count == 2 && count == 1 && is_alone(self, fence, eval, ballot))
+        return true;
     return 2 * count > fence->rep_count;
 }
 
@@ -180,7 +189,7 @@ void check_seal_truth(struct sim *self, struct sim_node *node, const struct doc 
         if (rec->real && !has_run(self->check, doc->id, rec))
             check_violation(self, "I4", "%s: %" PRIu64 " p%u m%u n%u: nothing that ran ended so",
                             node->label, doc->id, rec->p, rec->m, rec->n);
-        if (rec->real)
+        if (rec->real || (seal->cancelled && rec->outcome == DOC_CANCELLED))
             continue;
         SOMETIMES(MODULE_GIVEN_UP);
         const struct check_run *run = run_of(self, doc->id, rec->p, rec->m);

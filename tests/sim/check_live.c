@@ -97,7 +97,7 @@ static bool evals_are_done(struct sim *self, const char **id, struct buf *why)
             if (!node->is_up)
                 continue;
             const struct doc *doc = disk_find(&node->disk, eval->id);
-            if (!doc && (!eval->is_acked || is_excused(self, eval)))
+            if ((!doc && !eval->is_acked) || (eval->is_acked && is_excused(self, eval)))
                 continue;
             if (doc && !doc->req && !eval->is_acked)
                 continue;
@@ -163,7 +163,7 @@ bool check_is_settled(struct sim *self, const char **id, struct buf *why)
     check_idle(self);
     *id = "L3";
     if (!members_agree(self, why)) {
-        if (self->now_us - self->calm_us > MEMBERS_US && !self->is_members_late) {
+        if (self->now_us - self->disturbed_us > MEMBERS_US && !self->is_members_late) {
             self->is_members_late = true;
             check_violation(self, "L3", "%s", buf_str(why));
         }

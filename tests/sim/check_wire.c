@@ -111,6 +111,12 @@ static void check_accepted(struct sim *self, struct sim_node *node,
         if (doc && doc->req && doc->fence && has_blobs(holder, doc->req))
             eval->holders[eval->holder_count++] = holder->id;
     }
+    const struct doc *mine = disk_find(&node->disk, eval->id);
+    for (size_t i = 0; mine && mine->fence && i < mine->fence->rep_count; i++) {
+        uint64_t rep = id_node_short(&mine->fence->reps[i]);
+        if (!node_by_id(self, rep)) /* it has lost its disk since it said so */
+            eval->holders[eval->holder_count++] = rep;
+    }
     if (eval->holder_count < effect->replicas)
         check_violation(self, "I1", "%s acknowledges %" PRIu64 " with %u replicas, %zu have it",
                         node->label, eval->id, effect->replicas, eval->holder_count);

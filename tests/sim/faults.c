@@ -1,7 +1,7 @@
 /* What goes wrong, how often and how badly: each seed draws a part of all that could. */
 #include "tests/sim/sim.h"
 
-#include "proto/base/mem.h"
+#include <inttypes.h>
 
 enum fault {
     FAULT_CRASH,    /* b: node */
@@ -260,6 +260,7 @@ static void make_unready(struct sim *self, struct sim_node *node)
     size_t which = (size_t)rand_below(&self->fault_rand, node->ready_count);
     struct work work = node->ready[which];
     node->ready[which] = node->ready[--node->ready_count];
+    SIM_CHART(self, "%s: p%u of %" PRIu64 " is not ready any more", node->label, work.p, work.eval);
     node_step(self, node,
               &(struct mesh_event){.kind = MESH_UNREADY, .eval = work.eval, .work = work});
 }

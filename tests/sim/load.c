@@ -168,7 +168,7 @@ void load_event(struct sim *self, const struct sim_event *event)
         cancel(self, eval);
         return;
     case USER_PROBE:
-        eval = load_make(self, 1);
+        eval = self->gone + 1 < self->node_count ? load_make(self, 1) : NULL;
         if (!eval)
             return;
         eval->is_probe = true;

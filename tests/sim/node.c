@@ -143,14 +143,14 @@ static void start(struct sim *self, struct sim_node *node)
                                  .estimate_arg = node,
                                  .slots = node->slots,
                                  .chores = node->chores,
-                                 .had_peers = node->had_peers,
+                                 .had_peers = true, /* they are configured */
                                  .mutation = self->options.mutation,
                                  .faults = self->options.swim_faults};
     node->mesh = mesh_new(&config);
     node->seal = seal_new(&(struct seal_config){
         .keys = &self->keys, .cluster = "sim", .node = node->id, .boot = boot});
     node->is_up = true;
-    node->up_since_us = self->now_us;
+    node->up_since_us = self->disturbed_us = self->now_us;
     node->tick_us = SIM_NEVER;
     check_booted(self, node);
     SIM_CHART(self, "%s starts, generation %" PRIu64, node->label, node->gen);
@@ -173,6 +173,7 @@ void node_crash(struct sim *self, unsigned index, enum node_death how)
     else
         SOMETIMES(NODE_KILLED);
     node->is_up = node->is_booting = false;
+    self->disturbed_us = self->now_us;
     node->is_host_down = how == NODE_POWER;
     node->paused_until_us = 0;
     node->life++;

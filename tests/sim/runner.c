@@ -178,6 +178,8 @@ static void end_job(struct sim *self, struct sim_node *node, const struct sim_jo
     event->kind = MESH_ENDED;
     event->work = job->work;
     event->took_ms = took_ms(self, job);
+    SIM_CHART(self, "%s: p%u m%d n%u of %" PRIu64 " ends: %d, blame %d", node->label, job->work.p,
+              (int)job->work.m, job->work.n, job->work.eval, event->end, event->blame);
     node_step(self, node, event);
 }
 
@@ -222,6 +224,8 @@ void runner_start(struct sim *self, struct sim_node *node, const struct mesh_eff
         check_violation(self, "I12", "%s starts a module of a project that is not ready there",
                         node->label);
     job->plan = plan->hash;
+    SIM_CHART(self, "%s: runs p%u m%u n%u of %" PRIu64 " in slot %u", node->label, job->work.p,
+              job->work.m, job->work.n, job->work.eval, job->slot);
     check_started(self, node, job);
     uint64_t takes = duration_ms(self, node, &job->work) * SIM_MS;
     schedule(self, node, job, SIM_WORKED, takes);

@@ -213,7 +213,8 @@ struct sim_eval {
     bool is_pending; /* no answer yet */
     bool is_acked;
     unsigned replicas;
-    uint64_t holders[SIM_NODES_MAX]; /* ids of nodes that had it when it was acknowledged */
+    uint64_t holders[SIM_NODES_MAX +
+                     DOC_REPS_MAX]; /* ids of nodes that had it when it was acknowledged */
     size_t holder_count;
     bool cancel_wanted, cancel_acked;
     bool is_done_seen; /* some node showed it as final: */
@@ -246,6 +247,7 @@ struct sim {
     uint64_t next_conn, next_ticket, next_token, next_eval;
     bool is_calm;
     uint64_t calm_us;
+    uint64_t disturbed_us; /* a node came or went, or the calm began */
     bool is_over;
     unsigned disks_lost, gone;
     unsigned violations;

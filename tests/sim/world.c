@@ -119,7 +119,7 @@ static void begin_calm(struct sim *self)
 {
     SIM_CHART(self, "---- calm ----");
     self->is_calm = true;
-    self->calm_us = self->now_us;
+    self->calm_us = self->disturbed_us = self->now_us;
     net_calm(self);
     faults_heal(self);
     for (unsigned i = 0; i < self->node_count; i++) {
