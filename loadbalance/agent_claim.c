@@ -132,6 +132,8 @@ static bool is_open(const struct agent_eval *eval)
 static bool has_more(const struct agent_eval *eval)
 {
     uint32_t most = eval->queued > 1 ? eval->queued : 1;
+    if (most > AGENT_CLAIM_SLOTS)
+        most = AGENT_CLAIM_SLOTS;
     return is_open(eval) && eval->claimed + eval->wanted < most;
 }
 

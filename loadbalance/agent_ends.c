@@ -36,7 +36,8 @@ void agent_on_cancel(struct agent *self, const struct agent_event *event, struct
         stop_all(self, eval, event->now_ms, out);
     for (size_t i = 0; i < event->item_count; i++) {
         struct agent_entry *entry = agent_entry_find(self, &event->items[i].work);
-        if (entry && work_is_same(&entry->work, &event->items[i].work))
+        /* A new owner cancels what it adopted under its own ballot. */
+        if (entry && entry->work.n == event->items[i].work.n)
             agent_stop(self, entry, event->now_ms, out);
     }
 }

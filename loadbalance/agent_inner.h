@@ -10,9 +10,10 @@
 #define AGENT_CHORE_MS 1000 /* between claims for chores alone */
 #define AGENT_LOST_MS  5000 /* between results to an owner that seems to be gone */
 #define AGENT_CLAIM_STEP                                                                           \
-    100 /* a claim that gets no answer waits that much longer the next time                        \
-         */
-#define AGENT_ITEMS_MAX   8192
+    100                        /* a claim that gets no answer waits that much longer the next time \
+                                */
+#define AGENT_ITEMS_MAX   4096 /* that a beat can name */
+#define AGENT_CLAIM_SLOTS 255  /* that a claim can name */
 #define AGENT_ROUND_TRIPS 20
 
 /* An attempt that is here. */

@@ -95,9 +95,13 @@ void agent_resend(struct agent *self, uint64_t now_ms, struct agent_out *out)
 void agent_beat(struct agent *self, uint64_t owner, uint64_t now_ms, struct agent_out *out)
 {
     agent_emit(out, AGENT_BEAT, NULL)->owner = owner;
-    for (size_t i = 0; i < self->entry_count; i++)
-        if (self->entries[i]->eval->ballot.owner == owner)
-            agent_emit_entry(out, self->entries[i], now_ms);
+    size_t room = AGENT_ITEMS_MAX;
+    for (size_t i = 0; i < self->entry_count && room > 0; i++) {
+        if (self->entries[i]->eval->ballot.owner != owner)
+            continue;
+        agent_emit_entry(out, self->entries[i], now_ms);
+        room--;
+    }
 }
 
 static bool was_told(const struct agent_out *out, size_t from, uint64_t owner)

@@ -82,10 +82,10 @@ enum queue_event_kind {
     QUEUE_PROJECT_OVER, /* eval, p: nothing of it will run any more */
     QUEUE_DROP,         /* eval: sealed, cancelled, or no longer ours */
     QUEUE_CLAIM,        /* peer, eval, ballot, slots, chores, want_ms, ready */
-    QUEUE_ENDED,        /* peer, work, end, blame, prepare_ms */
-    QUEUE_PEER,         /* peer, load: is alive; again when its load changes */
-    QUEUE_PEER_LOST,    /* peer, loss */
-    QUEUE_BEAT,         /* peer, items: everything that it has of ours */
+    QUEUE_ENDED, /* peer, work, end, blame, prepare_ms; of WORK_REFUSED the ballot does not count */
+    QUEUE_PEER,  /* peer, load: is alive; again when its load changes */
+    QUEUE_PEER_LOST, /* peer, loss */
+    QUEUE_BEAT,      /* peer, items: everything that it has of ours */
 };
 
 struct queue_module {

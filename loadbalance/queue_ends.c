@@ -56,7 +56,7 @@ static void chore_done(struct queue *self, struct queue_run *run, uint32_t took_
 }
 
 static struct queue_run *find_run(const struct queue *self, uint64_t peer_id,
-                                  const struct work *work)
+                                  const struct work *work, bool is_refused)
 {
     struct queue_peer *peer = queue_peer_find(self, peer_id);
     struct queue_eval *eval = queue_eval_find(self, work->eval);
@@ -69,7 +69,11 @@ static struct queue_run *find_run(const struct queue *self, uint64_t peer_id,
         struct queue_task *task = queue_task_find(eval, work);
         run = task ? task->run : NULL;
     }
-    return run && run->peer == peer && work_is_same(&run->work, work) ? run : NULL;
+    if (!run || run->peer != peer)
+        return NULL;
+    /* A refusal names no ballot: an adopted attempt may be given back, too. */
+    bool is_same = is_refused ? run->work.n == work->n : work_is_same(&run->work, work);
+    return is_same ? run : NULL;
 }
 
 static void on_refused(struct queue *self, struct queue_run *run, const struct queue_event *event,
@@ -84,7 +88,7 @@ static void on_refused(struct queue *self, struct queue_run *run, const struct q
 
 void queue_ended(struct queue *self, const struct queue_event *event, struct queue_out *out)
 {
-    struct queue_run *run = find_run(self, event->peer, &event->work);
+    struct queue_run *run = find_run(self, event->peer, &event->work, event->end == WORK_REFUSED);
     if (!run) {
         self->stats.duplicates++;
         return;

@@ -50,8 +50,9 @@ struct work_item {
     enum work_phase phase;
 };
 
+/* The numbers of this and the next are those of RESULT and REFUSE on the wire. */
 enum work_end {
-    WORK_DONE,       /* a module has its durable record; a chore has its durable plan */
+    WORK_DONE = 1,   /* a module has its durable record; a chore has its durable plan */
     WORK_LOST,       /* the runner went away under it (blame tests), or it could not be started and
                         the module has no part in that (blame cluster) */
     WORK_CANCELLED,  /* stopped because it was not wanted any more */
@@ -70,6 +71,7 @@ enum work_blame {
 enum work_refusal {
     WORK_FULL = 1, /* no slot for it */
     WORK_DRAINING, /* the node is going */
+    WORK_DISK,     /* its store cannot keep a result */
     WORK_FENCED,   /* the node knows a higher ballot */
     WORK_UNREADY,  /* the project is not (or no longer) ready there */
     WORK_UNKNOWN,  /* the node does not know the evaluation, or saw its end */
