@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# Everything that a newcomer needs: `./boot.sh` sets up, builds, starts a node, runs the examples and
-# shows their marks; `./boot.sh test` runs every test. `./boot.sh help` lists the rest.
+# Everything that a newcomer needs: `./boot.sh` sets up, builds, starts four nodes and a front before
+# them, runs the examples and shows their marks; `./boot.sh test` runs every test. `./boot.sh help`
+# lists the rest.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$root"
 
-state=$root/.testmesh           # what boot.sh keeps: tools, the node's data, logs
-port=${TESTMESH_PORT:-5001}
-url=http://127.0.0.1:$port
-program=$root/build/release/testmesh
-pid_file=$state/node.pid
-log_file=$state/node.log
-mark_file=$state/node.program   # which build the running node is of
+state=${TESTMESH_STATE:-$root/.testmesh} # what boot.sh keeps: tools, the nodes' data, logs
+node_count=${TESTMESH_NODES:-4}
+first_port=${TESTMESH_PORT:-5001}
+address=${TESTMESH_ADDRESS:-127.0.0.1} # of the nodes
+front_port=${HTTP_PORT:-8080}
+url=http://127.0.0.1:$front_port
+upload_max=${TESTMESH_UPLOAD_MAX:-512M} # of the nodes and of the front
+program=${TESTMESH_PROGRAM:-$root/build/release/testmesh}
+key_file=$state/cluster.key
+front=$state/front
 jobs=${TESTMESH_JOBS:-$(nproc)}
 
 say() { printf '%s\n' "$*"; }
@@ -100,6 +104,7 @@ install_uv() {
 
 set_up() {
     mkdir -p "$state"
+    [[ -n ${TESTMESH_PROGRAM:-} ]] && return 0
     install_packages
     install_uv
     local uv
@@ -123,94 +128,224 @@ build() {
     fi
 }
 
-# ---- the node -----------------------------------------------------------------------------------
+# ---- processes ----------------------------------------------------------------------------------
+# Each has $state/NAME.pid, NAME.log and NAME.start: which build it is of, and its options.
 
-# Prints the node's pid when the one we started is alive. A pid may belong to another program by
-# now, so its command line must name our data folder.
-node_pid() {
-    local pid
-    [[ -f $pid_file ]] || return 1
-    pid=$(<"$pid_file")
+# running NAME prints the pid where the one that we started is alive. A pid may belong to another
+# program by now: the command line must be a node's or nginx's, with our folder.
+running() {
+    local name=$1 pid command
+    [[ -f $state/$name.pid ]] || return 1
+    pid=$(<"$state/$name.pid") || return 1
     [[ $pid =~ ^[0-9]+$ && -r /proc/$pid/cmdline ]] || return 1
-    tr '\0' '\n' <"/proc/$pid/cmdline" | grep -qxF -- "$state/node" || return 1
+    command=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) || return 1
+    case $name in
+    front) [[ $command == "nginx: master process "*" -p $front/ "* ]] || return 1 ;;
+    node) [[ $command == *" node "*"--data $state/node "* ]] || return 1 ;; # an earlier version's
+    *) [[ $command == *" node --data $state/$name "* ]] || return 1 ;;
+    esac
     printf '%s\n' "$pid"
 }
 
-answers() { curl -fsS --noproxy '*' --max-time 3 "$url$1" 2>/dev/null; }
-
-program_mark() { stat -c '%i %Y %s' "$program"; }
-
-stop_node() {
+# end NAME SIGNAL: asks it to, and after 40 s, longer than a drain takes, makes it.
+end() {
     local pid waited=0
-    pid=$(node_pid) || {
-        rm -f "$pid_file"
-        return 0
-    }
-    kill -TERM "$pid" 2>/dev/null || true
-    while kill -0 "$pid" 2>/dev/null; do
-        if ((waited++ >= 400)); then # 40 s: longer than a drain takes
-            kill -KILL "$pid" 2>/dev/null || true
-        fi
-        sleep 0.1
-    done
-    rm -f "$pid_file"
+    if pid=$(running "$1"); then
+        kill "-$2" "$pid" 2>/dev/null || true
+        while running "$1" >/dev/null; do
+            if ((waited++ >= 400)); then
+                kill -KILL "$pid" 2>/dev/null || true
+            fi
+            sleep 0.1
+        done
+    fi
+    rm -f "$state/$1.pid" "$state/$1.start"
 }
 
-start_node() {
-    if node_pid >/dev/null; then
-        if [[ -f $mark_file && $(<"$mark_file") == "$(program_mark) $port" ]] &&
-            answers /readyz >/dev/null; then
-            say "The node runs already at $url."
-            return 0
+all_running() {
+    local file name
+    for file in "$state"/node.pid "$state"/node-*.pid "$state"/member.pid; do
+        name=$(basename "$file" .pid)
+        if running "$name" >/dev/null; then
+            printf '%s\n' "$name"
         fi
-        step "stopping the node of an older build"
-        stop_node
+    done
+}
+
+# Logs go on over starts, to a bound.
+rotate() {
+    if [[ -f $1 ]] && (($(stat -c %s "$1") > 67108864)); then
+        mv "$1" "$1.1"
     fi
-    if [[ $(answers /ping || true) == *'"ok"'* ]]; then
-        say "Another testmesh answers at $url; it is used as it is."
-        return 0
+}
+
+answers() { curl -fsS --noproxy '*' --max-time 3 "$1" 2>/dev/null; }
+
+is_taken() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
+
+program_mark() { stat -Lc '%i %Y %s' "$program"; }
+
+# ---- nodes --------------------------------------------------------------------------------------
+
+port_of() { printf '%s\n' "$((first_port + $1 - 1))"; }
+
+address_of() { printf '%s:%s\n' "$address" "$(port_of "$1")"; }
+
+# A mesh's secret: who has it is a member. The nodes of this folder get one of their own.
+make_key() {
+    [[ -s $key_file ]] && return 0
+    (
+        umask 077
+        head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$key_file.new"
+        printf '\n' >>"$key_file.new"
+        mv "$key_file.new" "$key_file"
+    )
+}
+
+# launch NAME URL OPTION…: starts a node in the background, or leaves the same one that runs alone.
+launch() {
+    local name=$1 at=$2
+    shift 2
+    local start_mark="$(program_mark) $*"
+    if running "$name" >/dev/null; then
+        [[ -f $state/$name.start && $(<"$state/$name.start") == "$start_mark" ]] && return 0
+        say "    stopping $name of an older build or with other options"
+        end "$name" TERM
     fi
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-        die "port $port is taken by another program; choose one: TESTMESH_PORT=5002 ./boot.sh"
-    fi
-    step "starting a node at $url"
-    setsid nohup "$program" node --listen "127.0.0.1:$port" --data "$state/node" \
-        </dev/null >"$log_file" 2>&1 &
-    local pid=$! waited=0
-    printf '%s\n' "$pid" >"$pid_file"
-    printf '%s\n' "$(program_mark) $port" >"$mark_file"
-    until answers /readyz >/dev/null; do
-        if ! kill -0 "$pid" 2>/dev/null || ((waited++ >= 600)); then
-            tail -n 30 "$log_file" >&2
-            die "the node did not start; the lines above are from $log_file"
+    say "    $name at $at"
+    rotate "$state/$name.log"
+    setsid nohup "$program" node --data "$state/$name" "$@" </dev/null >>"$state/$name.log" 2>&1 &
+    printf '%s\n' "$!" >"$state/$name.pid"
+    printf '%s\n' "$start_mark" >"$state/$name.start"
+}
+
+# wait_ready NAME URL MEMBERS: until it takes work and sees so many nodes, itself included.
+wait_ready() {
+    local name=$1 at=$2 waited=0
+    until answers "$at/readyz" >/dev/null && (($(members "$at") >= $3)); do
+        if ! running "$name" >/dev/null || ((waited++ >= 600)); then
+            tail -n 30 "$state/$name.log" >&2
+            die "$name did not start or does not see $3 nodes; the lines above are from $state/$name.log"
         fi
         sleep 0.1
     done
+}
+
+# How many nodes the one at this URL sees: the keys of its /network.
+members() {
+    answers "$1/network" | python3 -c 'import json, sys; print(len(json.load(sys.stdin)))' 2>/dev/null ||
+        printf '0\n'
+}
+
+# What an earlier version of this script kept for its only node goes on as the first of several.
+# Environments and caches know the path they were made at.
+adopt_old_folder() {
+    end node TERM
+    if [[ -d $state/node && ! -e $state/node-1 ]]; then
+        rm -rf "$state/node/envs" "$state/node/cache"
+        mv "$state/node" "$state/node-1"
+    fi
+}
+
+check_ports() {
+    local i
+    for ((i = 1; i <= node_count; i++)); do
+        if ! running "node-$i" >/dev/null && is_taken "$address" "$(port_of "$i")"; then
+            die "port $(port_of "$i") is taken by another program; choose others: TESTMESH_PORT=6001 ./boot.sh"
+        fi
+    done
+    if ! running front >/dev/null && is_taken 127.0.0.1 "$front_port"; then
+        die "port $front_port is taken by another program; choose one: HTTP_PORT=8081 ./boot.sh"
+    fi
+}
+
+start_nodes() {
+    local i other slots=$((($(nproc) + node_count - 1) / node_count))
+    step "starting $node_count nodes"
+    for ((i = 1; i <= node_count; i++)); do
+        local -a options=(--listen "$(address_of "$i")" --name "node-$i" --key-file "$key_file"
+            --uid-base "$((${TESTMESH_UID_BASE:-700000} + (i - 1) * 1024))" --upload-max "$upload_max")
+        [[ -n ${TESTMESH_SLOTS:-} ]] || options+=(--slots "$slots")
+        for ((other = 1; other <= node_count; other++)); do
+            ((other == i)) || options+=(--join "$(address_of "$other")")
+        done
+        launch "node-$i" "http://$(address_of "$i")" "${options[@]}"
+    done
+    for ((i = 1; i <= node_count; i++)); do
+        wait_ready "node-$i" "http://$(address_of "$i")" "$node_count"
+    done
+}
+
+# ---- the front ----------------------------------------------------------------------------------
+
+find_nginx() { command -v nginx || command -v /usr/sbin/nginx; }
+
+start_front() {
+    local i nginx
+    local -a upstreams=()
+    nginx=$(find_nginx) || die "nginx is not installed: apt-get install nginx"
+    for ((i = 1; i <= node_count; i++)); do
+        upstreams+=("$(address_of "$i")")
+    done
+    mkdir -p "$front"
+    nginx/render.sh "$front" "$front_port" "$upload_max" "${upstreams[@]}" >"$front/nginx.conf.new"
+    if running front >/dev/null; then
+        cmp -s "$front/nginx.conf.new" "$front/nginx.conf" && return 0
+        end front QUIT
+    fi
+    mv "$front/nginx.conf.new" "$front/nginx.conf"
+    step "starting nginx before them at $url"
+    rotate "$front/access.log"
+    rotate "$front/error.log"
+    "$nginx" -p "$front/" -e "$front/error.log" -c "$front/nginx.conf" </dev/null >"$state/front.log" 2>&1 || {
+        tail -n 20 "$state/front.log" "$front/error.log" >&2
+        die "nginx did not start; the lines above are from $front/error.log"
+    }
+    ln -sf front/nginx.pid "$state/front.pid"
+    for ((i = 0; i < 100; i++)); do
+        answers "$url/readyz" >/dev/null && return 0
+        sleep 0.1
+    done
+    die "no node answers through nginx at $url; see $front/error.log"
 }
 
 # ---- the verbs ----------------------------------------------------------------------------------
 
+start_all() {
+    if running member >/dev/null; then
+        die "this machine is a member of a mesh elsewhere (./boot.sh join): ./boot.sh stop ends that"
+    fi
+    if [[ ! $node_count =~ ^[0-9]+$ ]] || ((node_count < 1 || node_count > 16)); then
+        die "TESTMESH_NODES: from 1 to 16"
+    fi
+    adopt_old_folder
+    check_ports
+    make_key
+    start_nodes
+    start_front
+}
+
 verb_boot() {
-    set_up
-    build release testmesh
-    start_node
+    verb_start
     step "running the projects in examples/"
     local code=0
     "$program" run --node "$url" --name examples examples || code=$?
     # Some examples fail on purpose: 1 tests failed, 5 no tests, 7 requirements not installable.
     case $code in
     0 | 1 | 5 | 7) ;;
-    *) die "the examples could not be run (exit code $code); see $log_file" ;;
+    *) die "the examples could not be run (exit code $code); see $front/error.log and $state/node-*.log" ;;
     esac
     cat <<END
 
-Some of these fail on purpose, to show how that looks. Next:
-    alias testmesh=$program
+Some of these fail on purpose, to show how that looks.
+$node_count nodes work together behind $url; any of them may be killed. Next:
+    export TESTMESH_NODE=$url; alias testmesh=$program
     testmesh run FOLDER             marks for your own projects (a folder of them, or a zip)
     testmesh ls                     what has run
     testmesh tests ID --failed      what failed, and what it said
     curl -F file=@projects.zip $url/evaluation
-    ./boot.sh stop                  ends the node; its data stays in .testmesh/node
+    ./boot.sh status                which nodes run, and what they have done
+    ./boot.sh stop                  ends all of it; the data stays in ${state#"$root/"}
 END
 }
 
@@ -225,75 +360,186 @@ verb_test() {
 }
 
 verb_build() {
-    set_up
+    [[ -n ${TESTMESH_PROGRAM:-} ]] && return 0
     build release testmesh
     say "built $program"
 }
 
 verb_start() {
-    verb_build
-    start_node
+    set_up
+    [[ -n ${TESTMESH_PROGRAM:-} ]] || build release testmesh
+    start_all
 }
 
-verb_stop() {
-    if node_pid >/dev/null; then
-        stop_node
-        say "stopped"
+# The key of the mesh to join: from a file, the environment, an earlier time, or whoever sits there.
+take_key() {
+    local from=$1 to=$state/member.key text
+    if [[ -n $from ]]; then
+        text=$(<"$from") || die "--key $from cannot be read"
+    elif [[ -n ${TESTMESH_CLUSTER_KEY:-} ]]; then
+        text=$TESTMESH_CLUSTER_KEY
+    elif [[ -s $to ]]; then
+        return 0
+    elif [[ -t 0 ]]; then
+        read -rsp "The mesh's key (64 hexadecimal digits, .testmesh/cluster.key over there): " text
+        printf '\n'
     else
-        say "no node of this folder runs"
+        die "the mesh's key is needed: --key FILE, a copy of .testmesh/cluster.key of the other machine"
     fi
+    grep -qxE '[0-9A-Fa-f]{64}' <<<"$text" || die "that is no key: a line of 64 hexadecimal digits is one"
+    rm -f "$to"
+    (umask 077 && printf '%s\n' "$text" >"$to")
+}
+
+# The address of this machine that the other one sees.
+address_towards() {
+    local ip
+    ip=$(getent ahosts "$1" | awk '{ print $1; exit }')
+    [[ -n $ip ]] || return 1
+    ip -o route get "$ip" | sed -nE 's/.* src ([^ ]+).*/\1/p'
+}
+
+verb_join() {
+    local target=${1:-} key='' advertise='' exposure='' towards
+    local -a options=()
+    [[ $target == *:* && $target != -* ]] ||
+        die "join HOST:PORT [--key FILE] [--open | --token-file FILE] [--advertise HOST:PORT]"
+    shift
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+        --open) exposure=$1 ;;
+        --key) key=${2:?--key needs a file} && shift ;;
+        --token-file) exposure="$1 ${2:?--token-file needs a file}" && options+=("$1" "$2") && shift ;;
+        --advertise) advertise=${2:?--advertise needs an address} && shift ;;
+        *) die "join knows no $1" ;;
+        esac
+        shift
+    done
+    if [[ -n $(all_running | grep -vx member || true) ]]; then
+        die "nodes of this folder run as a mesh of their own: ./boot.sh stop first"
+    fi
+    towards=$(address_towards "${target%:*}") || die "${target%:*}: no such host, or no way to it"
+    set_up
+    [[ -n ${TESTMESH_PROGRAM:-} ]] || build release testmesh
+    take_key "$key"
+    advertise=${advertise:-$towards:$first_port}
+    if [[ $towards == 127.* ]]; then
+        options+=(--listen "$towards:$first_port")
+    elif [[ -n $exposure ]]; then
+        [[ $exposure == --open ]] && options+=(--open)
+        options+=(--listen "0.0.0.0:$first_port")
+    else
+        die "a member is reached by other machines: say --token-file FILE (clients need one of its" \
+            "tokens) or --open (whoever reaches port $first_port may run code in this node's sandboxes)"
+    fi
+    step "joining the mesh at $target"
+    cat <<END
+    One node of this machine becomes a member: it runs modules for the mesh and keeps its results.
+    It serves HTTP and the mesh at $advertise (TCP and UDP: both must get through firewalls).
+    The mesh's key is kept in $state/member.key, for its owner's eyes only.
+END
+    launch member "http://127.0.0.1:$first_port" "${options[@]}" --advertise "$advertise" \
+        --join "$target" --key-file "$state/member.key" --upload-max "$upload_max"
+    wait_ready member "http://127.0.0.1:$first_port" 2
+    say "    it sees $(members "http://127.0.0.1:$first_port") nodes. ./boot.sh stop makes it leave."
+}
+
+verb_restart() {
+    verb_stop
+    verb_start
+}
+
+# Nodes end side by side: each may wait for a module that runs.
+verb_stop() {
+    local name
+    local -a names
+    mapfile -t names < <(all_running)
+    if [[ ${#names[@]} -eq 0 ]] && ! running front >/dev/null; then
+        say "nothing of this folder runs"
+        return 0
+    fi
+    end front QUIT
+    for name in "${names[@]}"; do
+        end "$name" TERM &
+    done
+    wait
+    say "stopped"
 }
 
 verb_status() {
-    local pid
-    if pid=$(node_pid); then
-        say "node $pid at $url, data in $state/node, log in $log_file"
-        if [[ -x $program ]]; then
-            "$program" ls --node "$url" --limit 5
-        fi
-    else
-        say "no node of this folder runs; ./boot.sh starts one"
+    local name pid at some=
+    while read -r name; do
+        pid=$(running "$name") || continue
+        at=http://$(tr '\0' '\n' <"/proc/$pid/cmdline" | grep -A 1 -xF -- --listen | tail -n 1)
+        at=${at/0.0.0.0/127.0.0.1}
+        say "$name  pid $pid  $at  sees $(members "$at") nodes  log $state/$name.log"
+        some=${some:-$at}
+    done < <(all_running)
+    if pid=$(running front); then
+        say "nginx   pid $pid  $url  log $front/access.log"
+        some=$url
+    fi
+    if [[ -z $some ]]; then
+        say "nothing of this folder runs; ./boot.sh starts it"
         return 1
+    fi
+    if [[ -x $program ]]; then
+        "$program" ls --node "$some" --limit 5
     fi
 }
 
 verb_logs() {
-    [[ -f $log_file ]] || die "there is no log yet: ./boot.sh starts a node"
+    local -a files=()
+    local file
+    for file in "$state"/node-*.log "$state/member.log" "$front/error.log"; do
+        [[ -f $file ]] && files+=("$file")
+    done
+    [[ ${#files[@]} -gt 0 ]] || die "there is no log yet: ./boot.sh starts the nodes"
     if [[ -t 1 ]]; then
-        exec tail -n 50 -f "$log_file"
+        exec tail -n 20 -f "${files[@]}"
     fi
-    cat "$log_file"
+    cat "${files[@]}"
 }
 
 verb_clean() {
-    stop_node
+    verb_stop
     rm -rf "$root/build" "$state"
-    say "removed build/ and .testmesh/"
+    say "removed build/ and $state/"
 }
 
 verb_help() {
     cat <<'END'
-./boot.sh               set up, build, start a node, run examples/, show the marks
+./boot.sh               set up, build, start four nodes and nginx, run examples/, show the marks
 ./boot.sh test          set up, build, run every test; the last line counts them
 ./boot.sh test --full   the same with the large numbers; --only NAME runs a part
 ./boot.sh build         set up and build build/release/testmesh
-./boot.sh start         the same, and start the node
-./boot.sh stop          end the node
-./boot.sh status        is it running, and what has it done
-./boot.sh logs          what the node writes
-./boot.sh clean         remove build/ and .testmesh/ (tools, the node's data)
+./boot.sh start         the same, and start the nodes and nginx
+./boot.sh stop          end them; what runs is finished first
+./boot.sh restart       both
+./boot.sh status        what runs, and what it has done
+./boot.sh logs          what the nodes write
+./boot.sh join HOST:PORT [--key FILE] [--open | --token-file FILE]
+                        make this machine a member of a mesh elsewhere
+./boot.sh clean         remove build/ and .testmesh/ (tools, the nodes' data)
 ./boot.sh help          this list
 
-TESTMESH_PORT           the node's port (5001)
+HTTP_PORT               nginx's port (8080), the one to use
+TESTMESH_PORT           the first node's port (5001), those of the others follow
+TESTMESH_NODES          how many nodes (4)
+TESTMESH_ADDRESS        where they listen (127.0.0.1), for other machines to join them: also give
+                        TESTMESH_OPEN=1 or TESTMESH_TOKEN_FILE
+TESTMESH_CLUSTER_KEY    the key for join, in place of --key
+TESTMESH_STATE          the folder for data, logs and tools (.testmesh)
+TESTMESH_PROGRAM        a program to use in place of building one
 TESTMESH_JOBS           compilers at once (number of cores)
-Other TESTMESH_… variables are options of the node: build/release/testmesh node --help
+Other TESTMESH_… variables are options of the nodes: build/release/testmesh node --help
 END
 }
 
 verb=${1:-boot}
 [[ $# -gt 0 ]] && shift
 case $verb in
-boot | test | build | start | stop | status | logs | clean | help) "verb_$verb" "$@" ;;
+boot | test | build | start | stop | restart | status | logs | join | clean | help) "verb_$verb" "$@" ;;
 -h | --help) verb_help ;;
 *)
     verb_help >&2
