@@ -10,6 +10,7 @@ struct heard {
     struct wire_packet_head head;
     struct wire_ping pings[REPLIES_MAX];
     size_t ping_count;
+    bool is_answer;
 };
 
 /* Another process has our id. Its words are heard as far as they are about ourselves; it is told of
@@ -45,6 +46,7 @@ static void hear_message(struct swim *self, struct heard *heard, struct wire_msg
         hear_ping(self, heard, &msg->ping);
         break;
     case WIRE_ACK:
+        heard->is_answer = true;
         probe_ack(self, msg->ack.seq, event->node);
         break;
     case WIRE_NACK:
@@ -175,6 +177,6 @@ void packet_hear(struct swim *self, const struct swim_event *event)
     answer_pings(self, &heard, from);
     if (from)
         note_sender(self, from, &heard);
-    else
+    else if (!heard.is_answer) /* one whose answer tells nothing is not asked in circles */
         probe_candidate(self, event->node, &event->addr);
 }

@@ -82,6 +82,15 @@ static void a_stranger_without_a_record_is_asked_for_it(void **unused)
     assert_int_equal(find_said(WIRE_PING, 9)->node, 0);
 }
 
+static void a_stranger_whose_answer_tells_nothing_is_not_asked_in_circles(void **unused)
+{
+    (void)unused;
+    given_members(3);
+    answers[9] = true; /* ACK, without its ALIVE */
+    tell(9, (struct wire_msg){.kind = WIRE_PING, .ping = {.seq = 5, .target = id_of(0)}});
+    assert_int_equal(said_count, 2); /* ACK, PING */
+}
+
 static void a_table_of_a_member_is_believed(void **unused)
 {
     (void)unused;
@@ -554,6 +563,7 @@ int main(void)
         row(the_dead_of_others_are_looked_for_but_not_shown),
         row(whoever_speaks_for_himself_is_a_member),
         row(a_stranger_without_a_record_is_asked_for_it),
+        row(a_stranger_whose_answer_tells_nothing_is_not_asked_in_circles),
         row(a_table_of_a_member_is_believed),
         row(a_table_of_a_stranger_is_not),
         row(silence_makes_a_suspect),
