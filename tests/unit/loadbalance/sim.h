@@ -56,7 +56,8 @@ struct sim_config {
     uint32_t rtt_us;        /* what the owner believes; 0: from the latency */
     uint32_t death_each_ms; /* mean time between deaths; 0: none */
     uint32_t deaths_until_ms;
-    bool is_cold; /* projects must be prepared */
+    bool is_cold;           /* projects must be prepared */
+    uint32_t owner_dies_ms; /* and another takes over 2 s later; 0: never */
 };
 
 enum sim_kind {
@@ -66,7 +67,9 @@ enum sim_kind {
     SIM_CHORE_STEP,
     SIM_UP,
     SIM_DEATH,
-    SIM_ADD
+    SIM_ADD,
+    SIM_OWNER_DIES,
+    SIM_TAKE_OVER,
 };
 
 struct sim_event {
@@ -82,6 +85,7 @@ struct sim_event {
     struct work_item *items; /* owned */
     uint32_t *ready;         /* owned */
     struct work work;
+    uint64_t owner; /* a message to this one; 0: to whoever owns */
     uint32_t step;
     uint64_t began_ms;
 };
@@ -110,6 +114,7 @@ struct sim {
     uint64_t now_ms, order;
     uint64_t idle_most_ms; /* the longest that a slot had nothing while something waited */
     uint64_t messages;
+    struct work_ballot ballot; /* of the owner; epoch 0: there is none now */
     uint32_t deaths;
     uint32_t broken; /* promises */
     const char *why;
@@ -264,23 +269,22 @@ static void sim_queue_effects(struct sim *self)
     }
 }
 
-/* The plan's modules reach the queue, once. */
+/* The plan's modules that have no record reach the queue. */
 static void sim_add_modules(struct sim *self, uint64_t id, uint32_t p)
 {
     struct sim_project *project = &self->evals[id - 1]->projects[p];
-    if (project->has_plan)
-        return;
     project->has_plan = true;
     owned_mem struct queue_module *list = mem_new_array(project->count + 1, sizeof *list);
+    size_t count = 0;
     for (uint32_t m = 0; m < project->count; m++)
-        list[m] = (struct queue_module){.m = m,
-                                        .estimate_ms = project->modules[m].estimate_ms,
-                                        .is_measured = project->modules[m].is_measured};
-    sim_queue_step(self, (struct queue_event){.kind = QUEUE_ADD_MODULES,
-                                              .eval = id,
-                                              .p = p,
-                                              .modules = list,
-                                              .module_count = project->count});
+        if (!project->modules[m].is_over)
+            list[count++] = (struct queue_module){.m = m,
+                                                  .estimate_ms = project->modules[m].estimate_ms,
+                                                  .is_measured = project->modules[m].is_measured};
+    sim_queue_step(
+        self,
+        (struct queue_event){
+            .kind = QUEUE_ADD_MODULES, .eval = id, .p = p, .modules = list, .module_count = count});
 }
 
 static void sim_ack(struct sim *self, uint32_t node, const struct work *work)
@@ -298,7 +302,8 @@ static void sim_at_queue(struct sim *self, const struct sim_event *event)
     sim_queue_step(self, message);
     if (message.kind != QUEUE_ENDED || message.end == WORK_REFUSED)
         return;
-    if (message.end == WORK_DONE && work.m == WORK_CHORE)
+    if (message.end == WORK_DONE && work.m == WORK_CHORE &&
+        !self->evals[work.eval - 1]->projects[work.p].has_plan)
         sim_add_modules(self, work.eval, work.p);
     if (message.end == WORK_DONE && work.m != WORK_CHORE) {
         sim_over(self, &work);
@@ -375,9 +380,12 @@ static void sim_chore_has_slot(struct sim *self, uint32_t n, const struct work *
 static void sim_to_queue(struct sim *self, uint32_t n, struct queue_event message,
                          const struct agent_effect *effect)
 {
+    if (effect->owner != self->ballot.owner)
+        return;
     struct sim_event *event = mem_new(sizeof *event);
     event->kind = SIM_TO_QUEUE;
     event->to_queue = message;
+    event->owner = effect->owner;
     event->to_queue.peer = sim_peer(n);
     event->to_queue.eval = effect->eval;
     event->to_queue.ballot = effect->ballot;
@@ -540,6 +548,7 @@ static struct sim *sim_new(const struct sim_config *config)
     struct sim *self = mem_new(sizeof *self);
     self->config = *config;
     rand_init(&self->rand, config->seed);
+    self->ballot = (struct work_ballot){.epoch = 1, .owner = sim_peer(0)};
     self->queue = queue_new(&(struct queue_config){
         .self = sim_peer(0), .seed = config->seed, .prepare_ms = config->is_cold ? 2000 : 1});
     return self;
@@ -582,21 +591,69 @@ static void sim_free(struct sim *self)
     free(self);
 }
 
-static void sim_add(struct sim *self, uint32_t e)
+static void sim_add(struct sim *self, uint32_t e, bool is_adopted)
 {
     struct sim_eval *eval = self->evals[e];
     sim_queue_step(self, (struct queue_event){.kind = QUEUE_ADD_EVAL,
                                               .eval = e + 1,
-                                              .ballot = {.epoch = 1, .owner = sim_peer(0)},
+                                              .ballot = self->ballot,
                                               .weight = eval->weight,
-                                              .timeout_ms = 300000});
+                                              .timeout_ms = 300000,
+                                              .is_adopted = is_adopted});
     for (uint32_t p = 0; p < eval->count; p++) {
-        sim_queue_step(self, (struct queue_event){.kind = QUEUE_ADD_PROJECT,
-                                                  .eval = e + 1,
-                                                  .p = p,
-                                                  .has_plan = !self->config.is_cold});
-        if (!self->config.is_cold)
+        bool has_plan = !self->config.is_cold || eval->projects[p].has_plan;
+        sim_queue_step(self,
+                       (struct queue_event){
+                           .kind = QUEUE_ADD_PROJECT, .eval = e + 1, .p = p, .has_plan = has_plan});
+        if (has_plan)
             sim_add_modules(self, e + 1, p);
+    }
+}
+
+static void sim_tell_all(struct sim *self, struct agent_event message)
+{
+    for (uint32_t n = 0; n < self->config.nodes; n++) {
+        struct sim_event *event = mem_new(sizeof *event);
+        event->kind = SIM_TO_AGENT;
+        event->node = n;
+        event->life = self->nodes[n].life;
+        event->to_agent = message;
+        sim_schedule(self, event, self->now_ms + sim_latency(self));
+    }
+}
+
+static void sim_schedule_kind(struct sim *self, enum sim_kind kind, uint32_t step, uint64_t at_ms)
+{
+    struct sim_event *event = mem_new(sizeof *event);
+    event->kind = kind;
+    event->step = step;
+    sim_schedule(self, event, at_ms);
+}
+
+static void sim_owner_dies(struct sim *self)
+{
+    sim_tell_all(self, (struct agent_event){.kind = AGENT_PEER_LOST, .peer = self->ballot.owner});
+    self->ballot = (struct work_ballot){0};
+    sim_schedule_kind(self, SIM_TAKE_OVER, 0, self->now_ms + 2000);
+}
+
+/* The heir has the documents: what has a record, and the plans. */
+static void sim_take_over(struct sim *self)
+{
+    self->ballot = (struct work_ballot){.epoch = 2, .owner = sim_peer(1)};
+    queue_free(self->queue);
+    self->queue = queue_new(&(struct queue_config){
+        .self = sim_peer(1), .seed = 99, .prepare_ms = self->config.is_cold ? 2000 : 1});
+    for (uint32_t n = 0; n < self->config.nodes; n++)
+        if (self->nodes[n].is_known)
+            sim_queue_step(self, (struct queue_event){.kind = QUEUE_PEER,
+                                                      .peer = sim_peer(n),
+                                                      .load = {.slots = self->config.slots}});
+    for (uint32_t e = 0; e < self->eval_count; e++) {
+        if (self->evals[e]->at_ms + 50 < self->now_ms)
+            sim_add(self, e, true);
+        sim_tell_all(
+            self, (struct agent_event){.kind = AGENT_OWNER, .eval = e + 1, .ballot = self->ballot});
     }
 }
 
@@ -604,7 +661,7 @@ static void sim_add(struct sim *self, uint32_t e)
 static void sim_watch_idle(struct sim *self)
 {
     struct queue_left left = queue_left(self->queue, 0);
-    bool has_waiting = left.modules > left.apart;
+    bool has_waiting = left.modules > left.apart && self->ballot.epoch > 0;
     for (uint32_t n = 0; n < self->config.nodes; n++) {
         struct sim_node *node = &self->nodes[n];
         bool is_idle =
@@ -626,6 +683,10 @@ static void sim_happen(struct sim *self, const struct sim_event *event)
     case SIM_TO_QUEUE:
         if (event->to_queue.kind == QUEUE_PEER)
             node->is_known = is_current;
+        if (self->ballot.epoch == 0 && event->to_queue.kind == QUEUE_PEER_LOST)
+            sim_queue_step(self, event->to_queue);
+        if (self->ballot.epoch == 0 || (event->owner > 0 && event->owner != self->ballot.owner))
+            break;
         if (is_current || event->to_queue.kind != QUEUE_PEER)
             sim_at_queue(self, event);
         break;
@@ -658,7 +719,16 @@ static void sim_happen(struct sim *self, const struct sim_event *event)
         }
         break;
     case SIM_ADD:
-        sim_add(self, event->step);
+        if (self->ballot.epoch == 0) /* whoever owns next */
+            sim_schedule_kind(self, SIM_ADD, event->step, self->now_ms + 3000);
+        else
+            sim_add(self, event->step, false);
+        break;
+    case SIM_OWNER_DIES:
+        sim_owner_dies(self);
+        break;
+    case SIM_TAKE_OVER:
+        sim_take_over(self);
         break;
     }
 }
@@ -703,6 +773,8 @@ static uint64_t sim_run(struct sim *self, uint64_t limit_ms)
         event->step = e;
         sim_schedule(self, event, self->evals[e]->at_ms + 50);
     }
+    if (self->config.owner_dies_ms)
+        sim_schedule_kind(self, SIM_OWNER_DIES, 0, self->config.owner_dies_ms);
     sim_next_death(self);
     uint64_t steps = 0;
     while (!sim_is_done(self) && self->now_ms < limit_ms) {

@@ -131,6 +131,36 @@ static void with_loss_and_deaths_each_is_over_once(void **unused)
     assert_true(over_second <= 12);
 }
 
+/* The owner dies at any moment, and another takes over with the documents alone. What ran goes on,
+ * and hardly anything runs twice. */
+static void a_new_owner_goes_on_where_the_old_one_was(void **unused)
+{
+    (void)unused;
+    uint64_t again = 0;
+    uint64_t runs = 0;
+    uint64_t adopted = 0;
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        uint32_t loss = seed % 3 == 0 ? 2 : 0;
+        struct sim *sim = random_mesh(seed, loss, seed % 5 == 0 ? 4000 : 0, seed % 2 == 0);
+        for (uint32_t e = 0; e < sim->eval_count; e++)
+            sim->evals[e]->at_ms = 0;
+        sim->config.owner_dies_ms = 100 + (uint32_t)rand_below(&sim->rand, 10000);
+        sim_run(sim, 10000000);
+        must_be_whole(sim);
+        adopted += queue_stats(sim->queue).adopted;
+        if (loss == 0 && sim->deaths == 0)
+            again += repeated(sim);
+        for (uint32_t e = 0; e < sim->eval_count; e++)
+            for (uint32_t p = 0; p < sim->evals[e]->count; p++)
+                runs += sim->evals[e]->projects[p].count;
+        sim_free(sim);
+    }
+    printf("  300 owners died: of %llu modules %llu were adopted, %llu ran twice\n",
+           (unsigned long long)runs, (unsigned long long)adopted, (unsigned long long)again);
+    assert_true(adopted > 100);
+    assert_true(again <= runs / 200);
+}
+
 /* Kills at random, one each two seconds for a minute: nobody is to blame. */
 static void kills_from_outside_blame_no_module(void **unused)
 {
@@ -185,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_faults_each_runs_once_and_no_slot_idles_for_a_second),
         cmocka_unit_test(with_loss_and_deaths_each_is_over_once),
+        cmocka_unit_test(a_new_owner_goes_on_where_the_old_one_was),
         cmocka_unit_test(kills_from_outside_blame_no_module),
         cmocka_unit_test(a_poison_module_is_found_and_it_alone),
     };
