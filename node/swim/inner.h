@@ -202,6 +202,7 @@ struct swim {
     uint64_t leave_end_ms; /* NEVER unless leaving */
     uint64_t pending_gen;  /* asked to be on disk; 0 none */
     uint64_t copy_told_ms;
+    bool has_begun; /* nobody can be late for the first step */
     bool is_over;
 
     struct swim_out *out;

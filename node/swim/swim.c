@@ -108,7 +108,7 @@ struct swim *swim_new(const struct swim_config *config)
     self->gossip_ms = self->now_ms;
     self->heal_ms = self->now_ms + rand_below(&self->rand, self->timing.heal_ms);
     self->expire_ms = self->now_ms + self->timing.heal_ms;
-    self->deadline_ms = NEVER; /* until the first step: nobody can be late yet */
+    self->deadline_ms = self->now_ms;
     table_alive(self);
     return self;
 }
@@ -179,7 +179,9 @@ static uint64_t next_of(struct swim *self)
     for (size_t i = 0; i < countof(next); i++)
         if (next[i] < least)
             least = next[i];
-    return least;
+    /* What is due already (a death can make another one certain) is due now: a deadline in the past
+     * would look like a pause. */
+    return least < self->now_ms ? self->now_ms : least;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -265,8 +267,10 @@ void swim_step(struct swim *self, const struct swim_event *event, struct swim_ou
     self->out = out;
     if (event->now_ms > self->now_ms)
         self->now_ms = event->now_ms;
-    if (self->deadline_ms != NEVER && self->now_ms > self->deadline_ms + self->timing.pause_ms)
+    if (self->has_begun && self->deadline_ms != NEVER &&
+        self->now_ms > self->deadline_ms + self->timing.pause_ms)
         make_up_for(self, self->now_ms - self->deadline_ms);
+    self->has_begun = true;
     if (self->now_ms >= self->expire_ms) { /* first: effects borrow from members */
         self->expire_ms = self->now_ms + EXPIRE_MS;
         table_expire(self);
