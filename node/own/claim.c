@@ -7,8 +7,7 @@ static bool may_claim(struct own *self, const struct doc *doc)
 {
     uint64_t grace = self->boot_ms + BOOT_GRACE;
     bool is_alone = doc->fence->rep_count == 1 && fence_index(doc->fence, self->self) == 0;
-    if (is_alone || (!peers_known(self) && !peers_any_alive(self)) ||
-        self->config.mutation == OWN_NO_PREREAD_NO_GRACE)
+    if (is_alone || self->config.mutation == OWN_NO_PREREAD_NO_GRACE)
         return true;
     if (self->now_ms < grace) {
         own_arm(self, grace);

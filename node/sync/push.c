@@ -33,7 +33,7 @@ static bool was_seen(struct sync *self, const void *bytes, size_t len)
 void push_learned(struct sync *self, const struct delta *delta)
 {
     const struct docs *docs = self->config.docs;
-    struct delta news = *delta;
+    struct delta news = *hold_copy(&self->out->hold, delta);
     struct buf text = BUF_INIT;
     if (self->peer_count == 0)
         return;

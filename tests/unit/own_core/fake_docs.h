@@ -12,6 +12,7 @@ struct fake_docs {
     size_t count, room;
     uint64_t buckets[DOCS_BUCKETS];
     bool lacks_blobs;
+    bool keeps_first_seal; /* a wrong join, to see that it is noticed */
     struct docs read;
 };
 
@@ -101,8 +102,11 @@ static inline enum err_code fake_apply(struct fake_docs *self, const struct delt
         self->docs = mem_grow(self->docs, &self->room, self->count + 1, sizeof *self->docs);
         self->docs[self->count++] = doc;
     }
+    struct delta joined = *delta;
     uint64_t before = doc->digest;
-    int rc = doc_apply(doc, delta, changed, &err);
+    if (self->keeps_first_seal && doc->seal)
+        joined.seal = NULL;
+    int rc = doc_apply(doc, &joined, changed, &err);
     self->buckets[docs_bucket(doc->id)] ^= before ^ doc->digest;
     return rc;
 }

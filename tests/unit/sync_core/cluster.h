@@ -81,6 +81,7 @@ struct world {
     enum own_mutation mutation;
     bool is_calm, vary_plans;
     unsigned loss; /* percent */
+    uint32_t solo_ms;
     struct sim_node nodes[NODES];
     unsigned side[NODES];
     uint64_t heal_ms;

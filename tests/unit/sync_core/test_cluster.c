@@ -32,6 +32,7 @@ static void boot(struct world *self, unsigned n)
                                              .seed = rand_u64(&self->rand),
                                              .now_ms = self->now,
                                              .had_peers = true,
+                                             .solo_ms = self->solo_ms,
                                              .mutation = self->mutation});
     node->sync = sync_new(&(struct sync_config){.self = node->id,
                                                 .docs = &node->docs.read,
@@ -77,6 +78,7 @@ static void world_init(struct world *self, uint64_t seed, enum mode mode,
     self->count = mode == MODE_PERM ? NODES : 3 + (unsigned)chance(self, NODES - 2);
     self->loss = (unsigned)chance(self, 10);
     self->vary_plans = chance(self, 3) == 0;
+    self->solo_ms = chance(self, 3) == 0 ? 6000 : 30000;
     for (unsigned n = 0; n < self->count; n++) {
         struct sim_node *node = &self->nodes[n];
         for (size_t i = 0; i < sizeof node->nid.bytes; i++)
@@ -84,6 +86,7 @@ static void world_init(struct world *self, uint64_t seed, enum mode mode,
         node->id = id_node_short(&node->nid);
         node->gen = 1000;
         fake_docs_init(&node->docs);
+        node->docs.keeps_first_seal = mutation == OWN_SEAL_JOIN_MIN;
         boot(self, n);
     }
 }
@@ -97,11 +100,10 @@ static void free_happening(struct happening *it)
 
 static void world_fini(struct world *self)
 {
-    for (unsigned n = 0; n < self->count; n++) {
-        if (self->nodes[n].is_up)
-            crash(self, n);
+    for (unsigned n = 0; n < self->count; n++)
+        crash(self, n);
+    for (unsigned n = 0; n < self->count; n++)
         fake_docs_fini(&self->nodes[n].docs);
-    }
     for (size_t i = 0; i < WHEEL; i++) {
         while (self->wheel[i]) {
             struct happening *it = self->wheel[i];
@@ -404,10 +406,38 @@ static void nothing_is_lost_or_counted_twice(void **unused)
     assert_int_equal(bad, 0);
 }
 
+/* Those that a run under faults shows within a few seeds; the others need a scene of their own
+ * (tests/unit/own_core/test_own.c). */
+static void broken_rules_are_noticed(void **unused)
+{
+    (void)unused;
+    static const struct {
+        enum own_mutation mutation;
+        enum mode mode;
+        uint64_t seeds;
+    } rules[] = {
+        {OWN_ACK_BEFORE_REPLICAS, MODE_CRASH, 5}, {OWN_ACK_BEFORE_FSYNC, MODE_CRASH, 20},
+        {OWN_SEAL_JOIN_MIN, MODE_PERM, 30},       {OWN_NO_EPOCH_BUMP, MODE_PART, 10},
+        {OWN_NO_QUORUM, MODE_PART, 20},
+    };
+    char text[400];
+    for (size_t i = 0; i < countof(rules); i++) {
+        uint64_t seed = 1;
+        while (seed <= rules[i].seeds &&
+               !has_violation(seed, rules[i].mode, rules[i].mutation, false, text, sizeof text))
+            seed++;
+        if (seed > rules[i].seeds)
+            fail_msg("mutation %d is not noticed", (int)rules[i].mutation);
+        printf("mutation %d, seed %llu: %s\n", (int)rules[i].mutation, (unsigned long long)seed,
+               text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost_or_counted_twice),
+        cmocka_unit_test(broken_rules_are_noticed),
     };
     return cmocka_run_group_tests_name("cluster", tests, NULL, NULL);
 }
