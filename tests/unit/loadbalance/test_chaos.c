@@ -106,6 +106,7 @@ static void chaos_in_the_queue(void **unused)
             event.item_count = any_items(items, 8);
             queue_step(queue, &event, &out);
             check_queue(queue, &out);
+            assert_true(queue_deadline(queue) > now);
         }
         queue_free(queue);
         queue_out_fini(&out);

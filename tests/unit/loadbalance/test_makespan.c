@@ -198,12 +198,32 @@ static void a_class_of_300_projects_is_near_its_bound(void **unused)
     }
 }
 
+/* One project that is much larger than its preparation: the other nodes help as soon as its modules
+ * are known. The bound: two preparations, one after the other, and all slots from then on. */
+static void a_large_project_is_helped_with(void **unused)
+{
+    (void)unused;
+    struct sim *sim = sim_new(&(struct sim_config){
+        .seed = 3, .nodes = 4, .slots = 2, .latency_max_ms = 2, .is_cold = true});
+    struct sim_project *project = sim_add_project(sim_add_eval(sim, 0, 1), 200);
+    project->prepare_ms = 3000;
+    for (uint32_t m = 0; m < project->count; m++)
+        project->modules[m].ms = project->modules[m].estimate_ms = 1000;
+    double took = (double)(sim_run(sim, 100000000) - 51);
+    double bound = 6000 + (200 * 1000 - 2 * 3000) / 8.0;
+    printf("  200 modules of 1 s, 3 s to prepare: %.0f ms, bound %.0f\n", took, bound);
+    assert_int_equal(sim->broken, 0);
+    assert_true(took <= bound * 1.1);
+    sim_free(sim);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(with_history_it_is_within_a_twentieth_of_the_best),
         cmocka_unit_test(equal_evaluations_get_equal_shares),
         cmocka_unit_test(a_class_of_300_projects_is_near_its_bound),
+        cmocka_unit_test(a_large_project_is_helped_with),
     };
     return cmocka_run_group_tests_name("makespan", tests, NULL, NULL);
 }
