@@ -5,16 +5,19 @@
 #include "proto/base/mem.h"
 #include "proto/base/rand.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <netinet/tcp.h>
 
-#define READ_MAX     (256u << 10) /* bytes a turn of the loop */
-#define WRITE_MAX    (256u << 10)
-#define KEEP_IDLE_S  10 /* a silent link is asked by the kernel whether it is there */
-#define KEEP_EVERY_S 5
-#define KEEP_TRIES   3
+#define READ_MAX      (256u << 10) /* bytes a turn of the loop */
+#define READ_PIECE    (64u << 10)
+#define WRITE_MAX     (256u << 10)
+#define REFERENCE_MIN (16u << 10)
+#define KEEP_IDLE_S   10 /* a silent link is asked by the kernel whether it is there */
+#define KEEP_EVERY_S  5
+#define KEEP_TRIES    3
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
@@ -23,10 +26,24 @@ size_t channel_waiting(const struct channel *self)
     return evbuffer_get_length(bufferevent_get_output(self->bev));
 }
 
-static void put_out(struct channel *self, const struct buf *bytes)
+static void free_sent(const void *bytes, size_t len, void *arg)
 {
-    if (bytes->len > 0)
-        bufferevent_write(self->bev, bytes->data, bytes->len);
+    (void)bytes;
+    (void)len;
+    free(arg);
+}
+
+/* Takes the bytes; many of them are not copied again. */
+static void put_out(struct channel *self, struct buf *bytes)
+{
+    if (bytes->len < REFERENCE_MIN) {
+        if (bytes->len > 0)
+            bufferevent_write(self->bev, bytes->data, bytes->len);
+        return;
+    }
+    size_t len = bytes->len;
+    char *data = buf_steal(bytes);
+    evbuffer_add_reference(bufferevent_get_output(self->bev), data, len, free_sent, data);
 }
 
 void channel_write(struct channel *self, const void *frame, size_t len, bool compress)
@@ -62,7 +79,8 @@ void channel_kill(struct channel *self)
     struct net *net = self->net;
     net->stats.strangers -= self->peer == NULL;
     self->phase = CHANNEL_DEAD;
-    bufferevent_disable(self->bev, EV_READ | EV_WRITE);
+    event_del(self->readable);
+    bufferevent_disable(self->bev, EV_WRITE);
     bufferevent_setcb(self->bev, NULL, NULL, NULL, NULL);
     TAILQ_REMOVE(&net->channels, self, links);
     TAILQ_INSERT_TAIL(&net->graveyard, self, links);
@@ -84,6 +102,7 @@ void channel_bury(struct net *self)
     struct channel *at;
     while ((at = TAILQ_FIRST(&self->graveyard))) {
         TAILQ_REMOVE(&self->graveyard, at, links);
+        event_free(at->readable);
         bufferevent_free(at->bev);
         link_free(at->link);
         buf_fini(&at->hello);
@@ -175,29 +194,9 @@ void channel_feed(struct channel *self, const void *bytes, size_t len)
     channel_fail(self, unannounced(self));
 }
 
-static void feed_all(struct channel *self)
-{
-    uint8_t bytes[16384];
-    struct evbuffer *input = bufferevent_get_input(self->bev);
-    while (self->phase != CHANNEL_DEAD && self->phase != CHANNEL_HELD) {
-        int len = evbuffer_remove(input, bytes, sizeof bytes);
-        if (len <= 0)
-            return;
-        channel_feed(self, bytes, (size_t)len);
-    }
-}
-
-static void on_read(struct bufferevent *bev, void *arg)
-{
-    (void)bev;
-    feed_all(arg);
-}
-
 static void on_end(struct channel *self)
 {
     self->has_ended = true;
-    if (self->phase == CHANNEL_HELD)
-        return; /* what it brought is still to be read */
     if (self->phase == CHANNEL_REJECTED) {
         channel_fail(self, NET_DOWN_LOST);
         return;
@@ -212,17 +211,49 @@ static void on_end(struct channel *self)
         channel_fail(self, unannounced(self));
 }
 
+static void on_broken(struct channel *self)
+{
+    channel_fail(self, self->heard_bye ? NET_DOWN_BYE : unannounced(self));
+}
+
+/* The socket is read here and not by the bufferevent, which takes 4 KiB at a time. */
+static void read_some(struct channel *self)
+{
+    static uint8_t bytes[READ_PIECE];
+    int fd = bufferevent_getfd(self->bev);
+    for (size_t left = READ_MAX / READ_PIECE; left > 0; left--) {
+        if (self->phase == CHANNEL_DEAD || self->phase == CHANNEL_HELD || self->has_ended)
+            return;
+        ssize_t len = recv(fd, bytes, sizeof bytes, 0);
+        if (len > 0) {
+            channel_feed(self, bytes, (size_t)len);
+        } else if (len == 0) {
+            event_del(self->readable);
+            on_end(self);
+        } else {
+            if (errno != EAGAIN && errno != EINTR)
+                on_broken(self);
+            return;
+        }
+        if (len < (ssize_t)sizeof bytes)
+            return;
+    }
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    read_some(arg);
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     (void)bev;
     struct channel *self = arg;
-    feed_all(self); /* what came before the end counts */
-    if (self->phase == CHANNEL_DEAD)
-        return;
-    if (what & BEV_EVENT_EOF)
-        on_end(self);
-    else if (what & BEV_EVENT_ERROR)
-        channel_fail(self, self->heard_bye ? NET_DOWN_BYE : unannounced(self));
+    read_some(self); /* what came before the end counts */
+    if (self->phase != CHANNEL_DEAD && (what & BEV_EVENT_ERROR))
+        on_broken(self);
 }
 
 static void on_drained(struct bufferevent *bev, void *arg)
@@ -265,18 +296,15 @@ void channel_check(struct channel *self, uint64_t now_ms)
 
 void channel_hold(struct channel *self, bool on)
 {
-    if (on)
-        bufferevent_disable(self->bev, EV_READ);
-    else
-        bufferevent_enable(self->bev, EV_READ);
-    if (on || self->phase == CHANNEL_DEAD)
-        return;
     struct wire_bytes body;
+    if (on) {
+        event_del(self->readable);
+        return;
+    }
+    if (self->phase != CHANNEL_DEAD)
+        event_add(self->readable, NULL);
     while (self->phase != CHANNEL_DEAD && link_next(self->link, &body))
         take_body(self, &body);
-    feed_all(self);
-    if (self->phase != CHANNEL_DEAD && self->has_ended)
-        on_end(self);
 }
 
 /* ---- its beginning --------------------------------------------------------------------------- */
@@ -312,12 +340,11 @@ struct channel *channel_new(struct net *net, int fd_owned, const struct wire_add
     self->is_dialled = is_dialled;
     set_options(fd_owned, net->config.stall_ms);
     self->bev = bufferevent_socket_new(net->base, fd_owned, BEV_OPT_CLOSE_ON_FREE);
-    if (!self->bev)
+    self->readable = event_new(net->base, fd_owned, EV_READ | EV_PERSIST, on_readable, self);
+    if (!self->bev || !self->readable)
         abort(); /* out of memory */
-    bufferevent_setcb(self->bev, on_read, on_drained, on_event, self);
-    bufferevent_setwatermark(self->bev, EV_READ, 0, READ_MAX);
+    bufferevent_setcb(self->bev, NULL, on_drained, on_event, self);
     bufferevent_setwatermark(self->bev, EV_WRITE, NET_DRAINED_BYTES, 0);
-    bufferevent_set_max_single_read(self->bev, READ_MAX);
     bufferevent_set_max_single_write(self->bev, WRITE_MAX);
     evbuffer_add_cb(bufferevent_get_output(self->bev), on_output, self);
     self->link = link_new(&config, &out);
@@ -325,7 +352,8 @@ struct channel *channel_new(struct net *net, int fd_owned, const struct wire_add
     net->stats.strangers++;
     channel_set_phase(self, CHANNEL_GREETING);
     put_out(self, &out);
-    bufferevent_enable(self->bev, EV_READ | EV_WRITE);
+    bufferevent_enable(self->bev, EV_WRITE);
+    event_add(self->readable, NULL);
     net_watch_deadlines(net);
     return self;
 }

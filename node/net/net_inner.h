@@ -54,8 +54,9 @@ enum channel_phase {
 struct channel {
     TAILQ_ENTRY(channel) links;
     struct net *net;
-    struct peer *peer; /* NULL for a stranger's */
-    struct bufferevent *bev;
+    struct peer *peer;       /* NULL for a stranger's */
+    struct bufferevent *bev; /* for what goes out */
+    struct event *readable;
     struct link *link;
     enum channel_phase phase;
     bool is_dialled; /* by us */
