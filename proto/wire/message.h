@@ -21,7 +21,7 @@
 #define WIRE_READY_MAX   4096         /* projects in CLAIM */
 #define WIRE_WORK_MAX    4096         /* pieces of work in ASSIGN, REFUSE, CANCEL, RESULT_OK */
 #define WIRE_SOURCES_MAX 16           /* nodes that hold a blob */
-#define WIRE_RUNNING_MAX 4096         /* attempts in BEAT */
+#define WIRE_RUNNING_MAX 4096         /* attempts in BEAT, LIVE */
 #define WIRE_WARM_MAX    4            /* environments in LOAD */
 #define WIRE_DIGESTS_MAX 4096         /* documents in DIFF */
 #define WIRE_BUCKETS     256          /* of a SYNC */
@@ -71,6 +71,7 @@ enum wire_kind {
     WIRE_PUT = 62,
     WIRE_PUT_OK = 63,
     WIRE_PUT_LOW = 64,
+    WIRE_LIVE = 65,
     WIRE_SYNC = 66,
     WIRE_DIFF = 67,
     WIRE_DELTA = 68,
@@ -79,6 +80,8 @@ enum wire_kind {
     WIRE_GET = 72,
     WIRE_DATA = 73,
     WIRE_BLOB_ERR = 74,
+    WIRE_SUBMIT = 76,
+    WIRE_SUBMITTED = 77,
 };
 
 /* "PING", …; "UNKNOWN" for a number that is none; static. */
@@ -129,6 +132,18 @@ struct wire_running { /* one attempt that runs */
     uint32_t elapsed_ms;
     uint16_t n;
     uint8_t phase; /* of the executor's choosing: shown to people */
+};
+
+struct wire_attempt { /* one module that runs somewhere, as its owner knows it */
+    uint64_t node;
+    uint32_t p;
+    uint32_t m;
+    uint32_t elapsed_ms;
+    uint32_t passed; /* so far, as are the next ones */
+    uint32_t failed;
+    uint32_t errors;
+    uint32_t skipped;
+    uint16_t n;
 };
 
 struct wire_digest { /* one document */
@@ -338,6 +353,15 @@ struct wire_read {
     struct wire_bytes sketch; /* what the asker has already (node/store/doc_sketch.h); or none */
 };
 
+/* What is in no document: sent by the owner before the DOC that answers a READ. */
+struct wire_live {
+    uint64_t eid;
+    struct wire_fence fence;
+    bool preparing; /* somebody gets a project ready */
+    const struct wire_attempt *attempts;
+    size_t attempt_count;
+};
+
 /* One piece of the answer to a READ: a document comes in as many as it needs. */
 struct wire_doc {
     uint32_t rid;
@@ -381,6 +405,31 @@ struct wire_put_low {
     uint64_t eid;
     struct wire_fence fence; /* the highest that the sender knows of; none with a CONFLICT */
     uint8_t why;             /* enum wire_why_low or a later one */
+};
+
+/* A submission under an Idempotency-Key: its home takes it in, so that one node alone decides. */
+struct wire_submit {
+    uint32_t rid;
+    uint64_t eid;
+    struct wire_bytes delta; /* the request alone; its blobs are at the sender */
+};
+
+enum wire_why_submitted {
+    WIRE_SUBMITTED_OK = 1, /* acknowledged: durable on `replicas` nodes */
+    WIRE_SUBMITTED_TOO_FEW,
+    WIRE_SUBMITTED_TOO_LATE,
+    WIRE_SUBMITTED_TAKEN, /* the id is burnt: by one that was refused */
+    WIRE_SUBMITTED_NO_DISK,
+    WIRE_SUBMITTED_LEAVING,
+    WIRE_SUBMITTED_OTHER, /* another request has this key */
+};
+
+struct wire_submitted {
+    uint32_t rid;
+    uint64_t eid;
+    uint8_t why; /* enum wire_why_submitted or a later one */
+    uint8_t replicas;
+    uint16_t retry_s;
 };
 
 /* "These are my digests: say where you differ." Buckets are by id (docs_bucket()). */
@@ -485,6 +534,7 @@ struct wire_msg {
         struct wire_cancel cancel;
         struct wire_progress progress;
         struct wire_read read;
+        struct wire_live live;
         struct wire_doc doc;
         struct wire_put put;
         struct wire_put_ok put_ok;
@@ -497,6 +547,8 @@ struct wire_msg {
         struct wire_get get;
         struct wire_data data;
         struct wire_blob_err blob_err;
+        struct wire_submit submit;
+        struct wire_submitted submitted;
     };
     struct wire_memory memory; /* zero in one to be encoded */
 };

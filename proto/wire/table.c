@@ -111,6 +111,9 @@ PART_SHAPE(job, wire_job_ref, WORK_IDS(wire_job_ref), ID(wire_job_ref, plan),
 PART_SHAPE(running, wire_running, EVAL(wire_running), U32(wire_running, p), U32(wire_running, m),
            FENCE(wire_running), U16(wire_running, n), U32(wire_running, elapsed_ms),
            U8(wire_running, phase));
+PART_SHAPE(attempt, wire_attempt, WORK_IDS(wire_attempt), ID(wire_attempt, node),
+           U32(wire_attempt, elapsed_ms), U32(wire_attempt, passed), U32(wire_attempt, failed),
+           U32(wire_attempt, errors), U32(wire_attempt, skipped));
 
 FIELDS(ping, U32(wire_ping, seq), TARGET(wire_ping, target));
 FIELDS(ack, U32(wire_ack, seq));
@@ -158,6 +161,8 @@ FIELDS(progress, EVAL(wire_progress), FENCE(wire_progress), WORK_IDS(wire_progre
        U32(wire_progress, skipped));
 
 FIELDS(read, U32(wire_read, rid), EVAL(wire_read), BYTES(wire_read, sketch, WIRE_SKETCH_MAX));
+FIELDS(live, EVAL(wire_live), FENCE(wire_live), BOOL(wire_live, preparing),
+       LIST(wire_live, attempts, attempt_count, WIRE_RUNNING_MAX, attempt));
 FIELDS(doc, U32(wire_doc, rid), EVAL(wire_doc), U32(wire_doc, seq), BOOL(wire_doc, more),
        BYTES(wire_doc, delta, WIRE_DELTA_MAX));
 FIELDS(put, U32(wire_put, rid), EVAL(wire_put), U8(wire_put, kind),
@@ -180,6 +185,10 @@ FIELDS(data, HASH(wire_data, hash), U64(wire_data, off), U64(wire_data, total),
        BYTES(wire_data, bytes, WIRE_DATA_MAX));
 FIELDS(blob_err, HASH(wire_blob_err, hash), U8(wire_blob_err, why),
        MANY(SHAPE_IDS, wire_blob_err, others, other_count, WIRE_SOURCES_MAX));
+
+FIELDS(submit, U32(wire_submit, rid), EVAL(wire_submit), BYTES(wire_submit, delta, WIRE_DELTA_MAX));
+FIELDS(submitted, U32(wire_submitted, rid), EVAL(wire_submitted), U8(wire_submitted, why),
+       U8(wire_submitted, replicas), U16(wire_submitted, retry_s));
 
 /* `least_`: without these elements a message says nothing. */
 #define MESSAGE(kind_, struct_, fields_, least_)                                                   \
@@ -220,6 +229,7 @@ static const struct shape shapes[] = {
     MESSAGE(PUT, wire_put, put, 4),
     MESSAGE(PUT_OK, wire_put_ok, put_ok, 2),
     MESSAGE(PUT_LOW, wire_put_low, put_low, 3),
+    MESSAGE(LIVE, wire_live, live, 3),
     MESSAGE(SYNC, wire_sync, sync, 2),
     MESSAGE(DIFF, wire_diff, diff, 3),
     MESSAGE(DELTA, wire_delta, delta, 2),
@@ -228,6 +238,8 @@ static const struct shape shapes[] = {
     MESSAGE(GET, wire_get, get, 3),
     MESSAGE(DATA, wire_data, data, 4),
     MESSAGE(BLOB_ERR, wire_blob_err, blob_err, 2),
+    MESSAGE(SUBMIT, wire_submit, submit, 3),
+    MESSAGE(SUBMITTED, wire_submitted, submitted, 3),
 };
 
 const struct shape shape_load = {.name = "load",
