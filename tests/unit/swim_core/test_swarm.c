@@ -274,7 +274,7 @@ static void swarm(uint64_t seed)
 static void after_any_faults_all_agree(void **unused)
 {
     (void)unused;
-    uint32_t n = seeds(100);
+    uint32_t n = seeds(60);
     for (uint32_t seed = 1; seed <= n; seed++)
         swarm(seed);
 }
