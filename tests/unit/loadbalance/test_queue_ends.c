@@ -177,6 +177,29 @@ static void two_suspects_never_run_on_one_node(void **unused)
     assert_int_equal(queue_left(queue, 1).modules, 1);
 }
 
+/* Three that help with the same project die at about the same time: that is one piece of news about
+ * them and none about the project, which has not been tried by itself. */
+static void deaths_at_the_same_time_convict_nobody(void **unused)
+{
+    (void)unused;
+    const uint64_t helpers[] = {B, C, 40};
+    peer(OWNER, 1, 0);
+    peer(A, 1, 0);
+    evaluation(1);
+    project(1, 0);
+    modules(1, 0, (uint32_t[]){90000, 90000, 90000}, 3);
+    claim(A, 1, 1);
+    for (size_t i = 0; i < countof(helpers); i++) {
+        peer(helpers[i], 1, 0);
+        claim_chore(helpers[i], 1, NULL, 0);
+        assert_int_equal(assigned(0).m, WORK_CHORE);
+    }
+    for (size_t i = 0; i < countof(helpers); i++) {
+        lost(helpers[i], QUEUE_DIED);
+        assert_null(effect(QUEUE_GIVE_UP));
+    }
+}
+
 static void who_leaves_in_order_took_nothing_with_it(void **unused)
 {
     (void)unused;
@@ -313,6 +336,7 @@ int main(void)
         TOLD(a_node_that_died_without_it_clears_it),
         TOLD(one_node_alone_proves_nothing),
         TOLD(two_suspects_never_run_on_one_node),
+        TOLD(deaths_at_the_same_time_convict_nobody),
         TOLD(who_leaves_in_order_took_nothing_with_it),
         TOLD(what_its_node_does_not_name_is_lost),
         TOLD(silence_is_a_loss_after_a_while),
