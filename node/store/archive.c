@@ -46,6 +46,8 @@ struct doc *store_load(struct store *self, struct entry *entry, struct err *err)
     if (entry->doc)
         return entry->doc;
     entry->doc = store_read_sealed(self, entry->file, err);
+    if (!entry->doc)
+        store_lose(self, entry);
     return entry->doc;
 }
 

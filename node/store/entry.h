@@ -15,6 +15,8 @@ struct entry {
     char *stale;              /* owned, another file that the next one replaces; or NULL */
     bool final;               /* the file holds this very document */
     bool sealing;             /* the file is being written */
+    bool lost;                /* the file did not check */
+    uint64_t counted;         /* its digest, as it is in the store's buckets */
 };
 
 struct entry *entry_new(uint64_t id);

@@ -183,7 +183,7 @@ int store_join(struct store *self, const struct delta *delta, unsigned *changed,
         store_load(self, entry, &why);
     if (!entry->doc) {
         entry->doc = doc_new(delta->id);
-        entry->final = false;
+        entry->final = entry->lost = false;
     }
     int rc = doc_apply(entry->doc, delta, changed, err);
     if (!rc && *changed && entry->final) {
@@ -192,6 +192,7 @@ int store_join(struct store *self, const struct delta *delta, unsigned *changed,
     }
     if (entry->doc->req && entry->shown.created_ms != entry->doc->req->created_ms)
         entries_move(&self->entries, entry, entry->doc->req->created_ms);
+    store_count_digest(self, entry);
     return rc;
 }
 
@@ -298,6 +299,8 @@ int store_recover(struct store *self, uint64_t *number, bool *compact, struct er
     if (replay_dir(self, "snap", false, number, &snaps, err) ||
         replay_dir(self, "log", true, number, &segments, err))
         return err->code;
+    for (size_t i = 0; i < self->entries.count; i++)
+        store_count_digest(self, self->entries.order[i]);
     drop_unchanged(self);
     *compact = segments > 0 || snaps > 1 || self->repairing;
     return 0;

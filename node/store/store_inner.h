@@ -2,6 +2,7 @@
 #ifndef NODE_STORE_STORE_INNER_H
 #define NODE_STORE_STORE_INNER_H
 
+#include "node/own/docs.h"
 #include "node/store/disk.h"
 #include "node/store/entry.h"
 #include "node/store/store.h"
@@ -33,6 +34,7 @@ struct store {
     struct segments log; /* the disk thread's */
     struct disk *disk;   /* NULL while opening */
     struct entries entries;
+    uint64_t buckets[DOCS_BUCKETS];     /* xor of the documents' digests, by id (docs.h) */
     struct entry *cached[STORE_CACHED]; /* most recent first */
     store_watch_fn *watch;
     void *watch_arg;
@@ -59,6 +61,11 @@ int store_join(struct store *self, const struct delta *delta, unsigned *changed,
 /* store.c: says, for this and later lives until store_repaired(), that acknowledged records are
  * gone. */
 void store_note_damage(struct store *self);
+
+/* store_docs.c: brings the buckets up to date with a document that changed, or whose file did not
+ * check. */
+void store_count_digest(struct store *self, struct entry *entry);
+void store_lose(struct store *self, struct entry *entry);
 
 /* archive.c: the document of an entry, from its file if it is not in memory; NULL and the file in
  * quarantine if it does not check. */
