@@ -114,6 +114,7 @@ static void what_is_damaged_differs_until_it_is_brought_back(void **unused)
     opened();
     said_up_to(1, WORLD_STEPS);
     uint64_t before = checked_root(1, 1);
+    reopened(); /* now it is in its file alone, no longer in the log */
     closed();
     damage_sealed();
     opened();
