@@ -202,7 +202,8 @@ static void on_refuse(struct mesh *self, uint64_t peer, const struct wire_refuse
                                                             .m = refuse->work[i].m,
                                                             .n = refuse->work[i].n,
                                                             .ballot = led->ballot},
-                                                   .end = WORK_REFUSED});
+                                                   .end = WORK_REFUSED,
+                                                   .refusal = (enum work_refusal)refuse->why});
 }
 
 void mesh_confirm(struct mesh *self, const struct append *append)

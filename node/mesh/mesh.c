@@ -128,6 +128,15 @@ void mesh_send(struct mesh *self, uint64_t peer, const struct wire_msg *msg)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+/* Whose an open evaluation was when this node last heard of it. */
+static void tell_owner(void *arg, const struct doc *doc)
+{
+    if (doc->fence)
+        mesh_note_agent(arg, (struct agent_event){.kind = AGENT_OWNER,
+                                                  .eval = doc->id,
+                                                  .ballot = mesh_ballot(doc->fence->ballot)});
+}
+
 struct mesh *mesh_new(const struct mesh_config *config)
 {
     struct mesh *self = mem_new(sizeof *self);
@@ -157,6 +166,7 @@ struct mesh *mesh_new(const struct mesh_config *config)
                                                 .seed = config->seed + 4,
                                                 .now_ms = config->now_ms});
     mesh_note_agent(self, (struct agent_event){.kind = AGENT_SLOTS, .slots = config->slots});
+    config->docs->each_open(config->docs->arg, tell_owner, self);
     mesh_tell_loads(self);
     return self;
 }
@@ -243,6 +253,18 @@ static void drain(struct mesh *self)
     mesh_note_own(self, (struct own_event){.kind = OWN_LEAVE});
 }
 
+/* A chore whose plan is still on its way to the disk is not over: it ends as one that was lost. */
+static void unready(struct mesh *self, const struct mesh_event *event)
+{
+    for (struct append *append = self->appends; append; append = append->next) {
+        if (append->who != APPEND_FOR_END || append->work.m != WORK_CHORE ||
+            append->work.eval != event->eval || append->work.p != event->work.p)
+            continue;
+        append->end = WORK_LOST;
+        append->blame = WORK_BLAME_CLUSTER;
+    }
+}
+
 static void take(struct mesh *self, const struct mesh_event *event)
 {
     struct wire_bytes bytes = {.data = event->bytes, .len = event->len};
@@ -312,6 +334,7 @@ static void take(struct mesh *self, const struct mesh_event *event)
         mesh_progress(self, event);
         break;
     case MESH_UNREADY:
+        unready(self, event);
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_READY,
                                                    .eval = event->eval,
                                                    .p = event->work.p,

@@ -190,7 +190,8 @@ static void refuse(struct mesh *self, const struct agent_effect *from,
             mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ENDED,
                                                        .peer = self->self,
                                                        .work = items[i].work,
-                                                       .end = WORK_REFUSED});
+                                                       .end = WORK_REFUSED,
+                                                       .refusal = from->refusal});
         return;
     }
     owned_mem struct wire_ref *refs = mem_new_array(count + 1, sizeof *refs);
