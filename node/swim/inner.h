@@ -1,7 +1,7 @@
 /* The parts of the membership machine, for its own files. One file a concern: table.c (members and
  * their states), suspicion.c, merge.c (what records and rumors do to the table), probe.c, rumor.c
- * (who is told what, and packing), sync.c (exchange of tables), join.c (joining, healing, leaving),
- * news.c (WORK, FENCE, LOAD), packet.c (what comes in), swim.c (time and events). */
+ * (who is told what, and packing), exchange.c (exchange of tables), join.c (joining, healing,
+ * leaving), news.c (WORK, FENCE, LOAD), packet.c (what comes in), swim.c (time and events). */
 #ifndef NODE_SWIM_INNER_H
 #define NODE_SWIM_INNER_H
 
@@ -337,14 +337,15 @@ bool rumor_send(struct swim *self, const struct wire_addr *addr, const struct me
                 const struct wire_msg *first, size_t first_count);
 void rumor_gossip(struct swim *self);
 
-/* ---- sync.c ---------------------------------------------------------------------------------- */
+/* ---- exchange.c
+ * ---------------------------------------------------------------------------------- */
 
-void sync_note(struct swim *self, struct member *member, uint32_t mhash); /* of its packet */
-void sync_table_changed(struct swim *self);
-void sync_want(struct swim *self, uint64_t node); /* as soon as it is allowed */
-void sync_tick(struct swim *self);
-uint64_t sync_next(const struct swim *self);
-void sync_frame(struct swim *self, uint64_t from, const struct wire_msg *msg);
+void exchange_note(struct swim *self, struct member *member, uint32_t mhash); /* of its packet */
+void exchange_table_changed(struct swim *self);
+void exchange_want(struct swim *self, uint64_t node); /* as soon as it is allowed */
+void exchange_tick(struct swim *self);
+uint64_t exchange_next(const struct swim *self);
+void exchange_frame(struct swim *self, uint64_t from, const struct wire_msg *msg);
 
 /* ---- join.c ---------------------------------------------------------------------------------- */
 

@@ -95,7 +95,7 @@ static void welcome(struct swim *self, const struct wire_member *record, enum so
         rumor_queue(self, &member->rumor);
     swim_change(self, member->node, SWIM_JOIN);
     if (was_alone && source == SOURCE_DIRECT)
-        sync_want(self, member->node);
+        exchange_want(self, member->node);
 }
 
 static void revive(struct swim *self, struct member *member, const struct wire_member *record)
@@ -147,7 +147,7 @@ void merge_alive(struct swim *self, const struct wire_member *record, enum sourc
         bool was_dead = member->record.st == WIRE_STATE_DEAD;
         revive(self, member, record);
         if (was_dead && source == SOURCE_DIRECT)
-            sync_want(self, node);
+            exchange_want(self, node);
     } else if (order == 0 && member->is_bare) {
         member->is_bare = false;
         if (table_set_attributes(member, record))

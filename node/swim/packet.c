@@ -147,7 +147,7 @@ static void note_sender(struct swim *self, struct member *member, const struct h
         return;
     if (head->has_load && head->load.node == member->node)
         news_load(self, &head->load);
-    sync_note(self, member, head->mhash);
+    exchange_note(self, member, head->mhash);
     if (member_is_up(member))
         compare_store(self, member, head->shash);
 }

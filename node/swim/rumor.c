@@ -216,5 +216,5 @@ void rumor_gossip(struct swim *self)
     }
     self->burst = 0;
     if (self->rumors.count > BACKLOG_COUNT && count > 0)
-        sync_want(self, peers[0]->node);
+        exchange_want(self, peers[0]->node);
 }

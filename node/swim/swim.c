@@ -166,12 +166,12 @@ static void on_time(struct swim *self)
     probe_cycle(self);
     join_tick(self);
     rumor_gossip(self);
-    sync_tick(self);
+    exchange_tick(self);
 }
 
 static uint64_t next_of(struct swim *self)
 {
-    uint64_t next[] = {probe_next(self), suspicion_next(self), join_next(self), sync_next(self),
+    uint64_t next[] = {probe_next(self), suspicion_next(self), join_next(self), exchange_next(self),
                        self->rumors.count > 0 && (self->alive_count > 1 || swim_leaving(self))
                            ? self->gossip_ms
                            : NEVER};
@@ -217,7 +217,7 @@ static void take(struct swim *self, const struct swim_event *event)
         packet_hear(self, event);
         break;
     case SWIM_FRAME:
-        sync_frame(self, event->node, event->msg);
+        exchange_frame(self, event->node, event->msg);
         break;
     case SWIM_CONNECTED:
         probe_connected(self, event->seq);

@@ -92,7 +92,7 @@ static void rehash(struct swim *self, struct member *member, uint32_t hash)
         return;
     self->mhash ^= member->hash ^ hash;
     member->hash = hash;
-    sync_table_changed(self);
+    exchange_table_changed(self);
 }
 
 void table_set(struct swim *self, struct member *member, uint64_t gen, uint32_t ver,

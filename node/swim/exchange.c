@@ -13,15 +13,15 @@
 #define MFULL_MEMBERS 1024 /* records in a frame: under half a MiB */
 #define RESTLESS      5    /* times sync_ms, while our own table keeps changing */
 
-void sync_table_changed(struct swim *self)
+void exchange_table_changed(struct swim *self)
 {
     if (self->mismatch_ms != 0)
         self->mismatch_ms = self->now_ms;
 }
 
-void sync_want(struct swim *self, uint64_t node) { self->sync_node = node; }
+void exchange_want(struct swim *self, uint64_t node) { self->sync_node = node; }
 
-void sync_note(struct swim *self, struct member *member, uint32_t mhash)
+void exchange_note(struct swim *self, struct member *member, uint32_t mhash)
 {
     member->agrees = mhash == self->mhash;
     if (member->agrees || !member_is_up(member))
@@ -36,11 +36,11 @@ void sync_note(struct swim *self, struct member *member, uint32_t mhash)
     if (self->now_ms - self->mismatch_ms >= wait ||
         self->now_ms - self->mismatch_first_ms >= (uint64_t)RESTLESS * wait) {
         self->mismatch_ms = 0;
-        sync_want(self, member->node);
+        exchange_want(self, member->node);
     }
 }
 
-uint64_t sync_next(const struct swim *self)
+uint64_t exchange_next(const struct swim *self)
 {
     if (self->sync_node == 0 || swim_leaving(self))
         return NEVER;
@@ -49,9 +49,9 @@ uint64_t sync_next(const struct swim *self)
     return self->sync_last_ms + self->timing.sync_ms;
 }
 
-void sync_tick(struct swim *self)
+void exchange_tick(struct swim *self)
 {
-    if (self->now_ms < sync_next(self))
+    if (self->now_ms < exchange_next(self))
         return;
     struct member *peer = table_find(self, self->sync_node);
     self->sync_node = 0;
@@ -170,7 +170,7 @@ static void answer_mfull(struct swim *self, const struct member *from,
     send_answer(self, from, &answer);
 }
 
-void sync_frame(struct swim *self, uint64_t node, const struct wire_msg *msg)
+void exchange_frame(struct swim *self, uint64_t node, const struct wire_msg *msg)
 {
     const struct member *from = table_find(self, node);
     if (!from || from == self->me || swim_leaving(self))
