@@ -218,6 +218,7 @@ void merge_dead(struct swim *self, const struct wire_rumor *rumor, enum source s
         suspicion_bury(self, member, rumor->from, rumor->why);
     } else {
         member->accused_by = rumor->from;
+        member->why = rumor->why;
         rumor_queue(self, &member->rumor);
     }
 }

@@ -158,6 +158,12 @@ static void two_refusals_are_a_death_in_half_a_second(void **unused)
     for (size_t i = 0; i < said_count; i++)
         if (said[i].kind == WIRE_DEAD)
             assert_int_equal(said[i].why, WIRE_WHY_REFUSED);
+    struct swim_view view;
+    assert_true(swim_member(swim, id_of(2), &view));
+    assert_true(view.is_refused);
+    tell_bad(1, WIRE_DEAD, 3, 100, 0, 4); /* for its silence */
+    assert_true(swim_member(swim, id_of(3), &view));
+    assert_false(view.is_refused);
 }
 
 static void one_refusal_proves_nothing_alone(void **unused)
