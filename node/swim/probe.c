@@ -317,15 +317,14 @@ void probe_refused(struct swim *self, uint32_t seq)
         fail(self, probe, true);
 }
 
+/* No need to wait for an answer. It is no refusal yet: a firewall may reject datagrams alone. */
 void probe_unreachable(struct swim *self, const struct wire_addr *addr)
 {
-    for (size_t i = self->probe_count; i-- > 0;) {
+    for (size_t i = 0; i < self->probe_count; i++) {
         struct probe *probe = &self->probes[i];
-        if (may_accuse(probe) && probe->stage != STAGE_WAITING &&
-            wire_addr_compare(&probe->addr, addr) == 0) {
-            fail(self, probe, true);
-            return;
-        }
+        if (may_accuse(probe) && probe->stage == STAGE_DIRECT &&
+            wire_addr_compare(&probe->addr, addr) == 0)
+            go_indirect(self, probe);
     }
 }
 

@@ -116,7 +116,7 @@ enum swim_event_kind {
     SWIM_CONNECTED,   /* SWIM_CONNECT `seq`: a stream is up and its HELLO names the right node */
     SWIM_REFUSED,     /* SWIM_CONNECT `seq`: connection refused (RST). Other failures: say nothing
                        */
-    SWIM_UNREACHABLE, /* ICMP says that nothing listens at `addr` (ECONNREFUSED on the socket) */
+    SWIM_UNREACHABLE, /* ICMP says that nothing takes datagrams at `addr`: a stream is tried now */
     SWIM_SEND_FAILED, /* a datagram to `addr` could not be sent: counted, it is an unanswered one */
     SWIM_LINK_LOST,   /* the stream of `node` ended without a BYE */
     SWIM_JOIN_ADDRESS,  /* `addr` is one of those to join through; may come again */

@@ -191,16 +191,24 @@ static void a_lost_stream_of_somebody_who_answers_means_nothing(void **unused)
     assert_int_equal(change_count, 0);
 }
 
-static void a_port_that_is_unreachable_is_a_refusal(void **unused)
+static void an_unreachable_port_is_tried_by_stream_at_once(void **unused)
 {
     (void)unused;
+    for (int is_refused = 0; is_refused < 2; is_refused++) {
+        given_members(3);
+        answers[2] = false;
+        while (count_to(WIRE_PING, 2) == 0)
+            wait_ms(10);
+        assert_int_equal(kinds[SWIM_CONNECT], 0);
+        step((struct swim_event){.kind = SWIM_UNREACHABLE, .addr = addr_of(2)});
+        assert_int_equal(kinds[SWIM_CONNECT], 1);
+        step((struct swim_event){.kind = is_refused ? SWIM_REFUSED : SWIM_CONNECTED,
+                                 .seq = last.seq});
+        assert_int_equal(count_changes(2, SWIM_SUSPECT), is_refused);
+        assert_int_equal(swim_health(swim), 0);
+        stop();
+    }
     given_members(3);
-    answers[2] = false;
-    while (count_to(WIRE_PING, 2) == 0)
-        wait_ms(10);
-    step((struct swim_event){.kind = SWIM_UNREACHABLE, .addr = addr_of(2)});
-    assert_int_equal(count_changes(2, SWIM_SUSPECT), 1);
-    assert_int_equal(swim_health(swim), 0);
 }
 
 static void a_stream_that_says_hello_is_an_answer(void **unused)
@@ -422,7 +430,7 @@ int main(void)
         row(two_refusals_are_a_death_in_half_a_second),
         row(one_refusal_proves_nothing_alone),
         row(a_lost_stream_of_somebody_who_answers_means_nothing),
-        row(a_port_that_is_unreachable_is_a_refusal),
+        row(an_unreachable_port_is_tried_by_stream_at_once),
         row(a_stream_that_says_hello_is_an_answer),
         row(everybody_has_his_turn_in_every_round),
         row(silence_is_asked_around),
