@@ -10,6 +10,8 @@
 struct fake_docs {
     struct doc **docs; /* in order of creation */
     size_t count, room;
+    struct doc **slots; /* by id */
+    size_t slot_room;
     uint64_t buckets[DOCS_BUCKETS];
     bool lacks_blobs;
     bool keeps_first_seal; /* a wrong join, to see that it is noticed */
@@ -18,10 +20,31 @@ struct fake_docs {
 
 static inline struct doc *fake_find(const struct fake_docs *self, uint64_t id)
 {
-    for (size_t i = 0; i < self->count; i++)
-        if (self->docs[i]->id == id)
-            return self->docs[i];
-    return NULL;
+    if (self->count == 0)
+        return NULL;
+    size_t at = (size_t)(id * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (self->slot_room - 1);
+    while (self->slots[at] && self->slots[at]->id != id)
+        at = (at + 1) & (self->slot_room - 1);
+    return self->slots[at];
+}
+
+static inline void fake_index(struct fake_docs *self)
+{
+    if (self->count * 2 <= self->slot_room && self->slot_room > 0) {
+        struct doc *doc = self->docs[self->count - 1];
+        size_t at = (size_t)(doc->id * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (self->slot_room - 1);
+        while (self->slots[at])
+            at = (at + 1) & (self->slot_room - 1);
+        self->slots[at] = doc;
+        return;
+    }
+    free(self->slots);
+    self->slot_room = self->slot_room ? self->slot_room * 4 : 64;
+    self->slots = mem_new_array(self->slot_room, sizeof *self->slots);
+    size_t count = self->count;
+    for (self->count = 1; self->count <= count; self->count++)
+        fake_index(self);
+    self->count = count;
 }
 
 static inline const struct doc *fake_read_find(void *arg, uint64_t id)
@@ -89,6 +112,7 @@ static inline void fake_docs_fini(struct fake_docs *self)
     for (size_t i = 0; i < self->count; i++)
         doc_free(self->docs[i]);
     free(self->docs);
+    free(self->slots);
 }
 
 /* Joins: what becomes durable. */
@@ -101,6 +125,7 @@ static inline enum err_code fake_apply(struct fake_docs *self, const struct delt
         doc = doc_new(delta->id);
         self->docs = mem_grow(self->docs, &self->room, self->count + 1, sizeof *self->docs);
         self->docs[self->count++] = doc;
+        fake_index(self);
     }
     struct delta joined = *delta;
     uint64_t before = doc->digest;

@@ -11,6 +11,7 @@
 #include "node/sync/sync.h"
 #include "proto/base/rand.h"
 #include "tests/unit/own_core/fake_docs.h"
+#include "tests/unit/sync_core/messages.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -166,48 +167,6 @@ static inline bool can_talk(const struct world *self, unsigned a, unsigned b)
 
 /* ---- the network ----------------------------------------------------------------------------- */
 
-/* The bytes that a message borrows, or NULL. */
-static inline struct wire_bytes *bytes_of(struct wire_msg *msg)
-{
-    return msg->kind == WIRE_READ    ? &msg->read.sketch
-           : msg->kind == WIRE_DOC   ? &msg->doc.delta
-           : msg->kind == WIRE_PUT   ? &msg->put.delta
-           : msg->kind == WIRE_DELTA ? &msg->delta.delta
-                                     : NULL;
-}
-
-static inline void *copy_to(void **at, const void *from, size_t len)
-{
-    void *to = *at;
-    if (len > 0)
-        memcpy(to, from, len);
-    *at = (char *)to + len;
-    return to;
-}
-
-/* A deep copy; returns what owns it. */
-static inline void *copy_message(struct wire_msg *msg)
-{
-    struct wire_bytes *bytes = bytes_of(msg);
-    size_t len = bytes ? bytes->len : 0;
-    if (msg->kind == WIRE_SYNC)
-        len = msg->sync.bucket_count * sizeof(uint64_t);
-    if (msg->kind == WIRE_DIFF)
-        len = msg->diff.cover.len + msg->diff.have_count * sizeof(struct wire_digest);
-    void *memory = mem_new(len + 1), *at = memory;
-    if (bytes)
-        bytes->data = copy_to(&at, bytes->data, bytes->len);
-    if (msg->kind == WIRE_SYNC)
-        msg->sync.buckets =
-            copy_to(&at, msg->sync.buckets, msg->sync.bucket_count * sizeof(uint64_t));
-    if (msg->kind == WIRE_DIFF) {
-        msg->diff.have =
-            copy_to(&at, msg->diff.have, msg->diff.have_count * sizeof(struct wire_digest));
-        msg->diff.cover.data = copy_to(&at, msg->diff.cover.data, msg->diff.cover.len);
-    }
-    return memory;
-}
-
 static inline void post(struct world *self, unsigned from, uint64_t to, const struct wire_msg *msg)
 {
     int index = node_index(self, to);
@@ -223,7 +182,7 @@ static inline void post(struct world *self, unsigned from, uint64_t to, const st
         struct happening *it = later(self, delay, A_MESSAGE, (unsigned)index);
         it->from = from;
         it->msg = *msg;
-        it->bytes = copy_message(&it->msg);
+        it->bytes = message_copy(&it->msg);
     }
 }
 
