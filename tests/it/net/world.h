@@ -229,7 +229,8 @@ static inline void stop(struct node *self)
     self->net = NULL;
 }
 
-/* Sends a frame of `len` bytes that begins with a number. */
+/* Sends a frame of `len` bytes that begins with a number (less than 10000: others may look like
+ * messages of net's own). */
 static inline int say(struct node *self, const struct node *to, uint32_t number, size_t len)
 {
     owned_mem uint8_t *frame = mem_new(len < 4 ? 4 : len);
