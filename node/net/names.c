@@ -27,14 +27,16 @@ struct question {
 
 struct names {
     struct event_base *base;
+    char *server;
     struct evdns_base *dns; /* made at the first name: many nodes never ask for one */
     TAILQ_HEAD(, question) questions;
     uint64_t failed;
 };
 
-struct names *names_new(struct event_base *base)
+struct names *names_new(struct event_base *base, const char *server)
 {
     struct names *self = mem_new(sizeof *self);
+    self->server = server ? mem_strdup(server) : NULL;
     self->base = base;
     TAILQ_INIT(&self->questions);
     return self;
@@ -64,6 +66,7 @@ void names_free(struct names *self_owned)
     }
     if (self_owned->dns)
         evdns_base_free(self_owned->dns, 1);
+    free(self_owned->server);
     free(self_owned);
 }
 
@@ -117,9 +120,12 @@ static bool read_number(struct question *self, const char *name)
 
 static struct evdns_base *ask_whom(struct names *self)
 {
+    int flags = EVDNS_BASE_DISABLE_WHEN_INACTIVE;
     if (!self->dns)
-        self->dns = evdns_base_new(self->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
-                                                   EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+        self->dns = evdns_base_new(
+            self->base, self->server ? flags : flags | EVDNS_BASE_INITIALIZE_NAMESERVERS);
+    if (self->dns && self->server && evdns_base_count_nameservers(self->dns) == 0)
+        (void)evdns_base_nameserver_ip_add(self->dns, self->server);
     return self->dns;
 }
 

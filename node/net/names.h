@@ -6,7 +6,8 @@
 
 struct names;
 
-struct names *names_new(struct event_base *base);
+/* `server` like "127.0.0.1:53" is asked in place of the system's; NULL for those. Copies. */
+struct names *names_new(struct event_base *base, const char *server);
 
 /* Forgets what is asked: no `done` is called. */
 void names_free(struct names *self_owned);

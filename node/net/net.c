@@ -342,7 +342,8 @@ struct net *net_new(struct event_base *base, const struct net_config *config, st
     TAILQ_INIT(&self->channels);
     TAILQ_INIT(&self->graveyard);
     TAILQ_INIT(&self->probes);
-    self->names = names_new(base);
+    self->names = names_new(base, config->name_server);
+    self->config.name_server = NULL;
     make_events(self);
     return self;
 }

@@ -99,15 +99,16 @@ struct net_config {
     void *arg;
 
     /* For tests; 0 for the default. */
-    uint32_t connect_ms;   /* 2000: until TCP is connected; also for probes */
-    uint32_t handshake_ms; /* 5000: from there to HELLO */
-    uint32_t stall_ms;     /* 10000: bytes wait and the other end takes none */
-    uint32_t idle_ms;      /* 60000: nothing in either direction, then BYE */
-    uint32_t linger_ms;    /* 2000: from our BYE to the other's end */
-    uint32_t redial_ms;    /* 100: between two attempts to open a link to one node */
-    size_t queue_bytes;    /* 32 MiB: frames that wait for one node; more are refused */
-    size_t links_max;      /* 2048, both directions together */
-    size_t strangers_max;  /* 128: connections that have not proved who they are */
+    uint32_t connect_ms;     /* 2000: until TCP is connected; also for probes */
+    uint32_t handshake_ms;   /* 5000: from there to HELLO */
+    uint32_t stall_ms;       /* 10000: bytes wait and the other end takes none */
+    uint32_t idle_ms;        /* 60000: nothing in either direction, then BYE */
+    uint32_t linger_ms;      /* 2000: from our BYE to the other's end */
+    uint32_t redial_ms;      /* 100: between two attempts to open a link to one node */
+    size_t queue_bytes;      /* 32 MiB: frames that wait for one node; more are refused */
+    size_t links_max;        /* 2048, both directions together */
+    const char *name_server; /* "127.0.0.1:53": in place of the system's; copied */
+    size_t strangers_max;    /* 128: connections that have not proved who they are */
 };
 
 /* Returns owned. Borrows `base`, copies `config` with its texts. Listens nowhere yet.

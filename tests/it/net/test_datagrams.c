@@ -284,41 +284,6 @@ static void a_port_that_is_taken_is_said(void **unused)
     stop(&b);
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
-
-static void on_resolved(void *arg, const struct wire_addr *addrs, size_t count)
-{
-    struct node *self = arg;
-    self->resolved_times++;
-    self->resolved_count = count;
-    memcpy(self->resolved, addrs, count * sizeof *addrs);
-}
-
-static void names_become_addresses(void **unused)
-{
-    (void)unused;
-    struct node a;
-    struct err err = ERR_INIT;
-    char text[WIRE_ADDR_TEXT];
-    start(&a, 1);
-    assert_int_equal(net_resolve(a.net, "192.0.2.7", 5001, on_resolved, &a, &err), 0);
-    assert_int_equal(a.resolved_times, 0); /* never from inside the call */
-    until(a.resolved_times == 1);
-    assert_int_equal(a.resolved_count, 1);
-    assert_string_equal(wire_addr_format(&a.resolved[0], text), "192.0.2.7:5001");
-    assert_int_equal(net_resolve(a.net, "[2001:db8::7]:99", 5001, on_resolved, &a, &err), 0);
-    until(a.resolved_times == 2);
-    assert_string_equal(wire_addr_format(&a.resolved[0], text), "[2001:db8::7]:99");
-    assert_int_equal(net_resolve(a.net, "dns:localhost:7", 5001, on_resolved, &a, &err), 0);
-    until(a.resolved_times == 3);
-    assert_true(a.resolved_count >= 1 && wire_addr_is_loopback(&a.resolved[0]));
-    assert_int_equal(a.resolved[0].port, 7);
-    static const char *const bad[] = {"", "dns:", ":5001", "a:b", "a:99999", "[::1", "a b", "a:0"};
-    for (size_t i = 0; i < countof(bad); i++)
-        assert_int_equal(net_resolve(a.net, bad[i], 5001, on_resolved, &a, &err), ERR_INVALID);
-    stop(&a);
-}
-
 int main(void)
 {
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, begin_world, end_world)
@@ -333,7 +298,6 @@ int main(void)
         IN_WORLD(keys_rotate),
         IN_WORLD(without_a_key_it_stays_on_this_machine),
         IN_WORLD(a_port_that_is_taken_is_said),
-        IN_WORLD(names_become_addresses),
     };
     return cmocka_run_group_tests_name("datagrams", tests, NULL, NULL);
 }
