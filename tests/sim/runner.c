@@ -220,9 +220,12 @@ void runner_start(struct sim *self, struct sim_node *node, const struct mesh_eff
                         node->label);
         return;
     }
-    if (!is_ready(node, &job->work))
-        check_violation(self, "I12", "%s starts a module of a project that is not ready there",
-                        node->label);
+    if (!is_ready(node, &job->work)) { /* what was ready went away: it is given back */
+        SOMETIMES(START_REFUSED);
+        job->kind = SIM_JOB_REFUSED;
+        schedule(self, node, job, SIM_WORKED, SIM_MS);
+        return;
+    }
     job->plan = plan->hash;
     SIM_CHART(self, "%s: runs p%u m%u n%u of %" PRIu64 " in slot %u", node->label, job->work.p,
               job->work.m, job->work.n, job->work.eval, job->slot);
@@ -401,7 +404,10 @@ void runner_event(struct sim *self, struct sim_node *node, const struct sim_even
     }
     if (event->b != (uint64_t)job->kind)
         return;
-    if (job->kind == SIM_JOB_PREPARE) {
+    if (job->kind == SIM_JOB_REFUSED) {
+        struct sim_job taken = take_job(node, job);
+        end_job(self, node, &taken, &(struct mesh_event){.end = WORK_REFUSED});
+    } else if (job->kind == SIM_JOB_PREPARE) {
         worked_prepare(self, node, job);
     } else if (job->kind == SIM_JOB_DISCOVER) {
         struct sim_job taken = take_job(node, job);

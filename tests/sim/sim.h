@@ -125,6 +125,7 @@ struct sim_job {
         SIM_JOB_WAITS,    /* for one */
         SIM_JOB_DISCOVER, /* the part that has one */
         SIM_JOB_MODULE,
+        SIM_JOB_REFUSED, /* a module of a project that is not ready any more */
     } kind;
     bool has_slot;
     bool is_stopped;
