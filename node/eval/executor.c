@@ -5,9 +5,11 @@
 
 #include <event2/event.h>
 
-/* Without history: what a module of so many bytes may take. Only the order depends on it. */
+/* Without history: what a module of so many bytes may take. The order depends on it, and whether
+ * other nodes get the project ready to help: with a process, its sandbox and pytest's imports alone
+ * at 100 ms to 300 ms, a guess that is too low would leave a new project to its first node. */
 #define GUESS_MS_PER_KIB 4
-#define GUESS_MS_BASE    50
+#define GUESS_MS_BASE    300
 
 struct project *executor_project(const struct executor *self, uint64_t eval, uint32_t p)
 {
