@@ -8,8 +8,9 @@
 #include <event2/event.h>
 #include <string.h>
 
-#define ASK_MAX 256
-#define TICK_MS 100
+#define ASK_MAX     256
+#define TICK_MS     100
+#define COLD_TICK_S 60 /* where there is nothing but partial files that are kept */
 
 /* ---- what the other files need --------------------------------------------------------------- */
 
@@ -87,6 +88,17 @@ static bool has_deadlines(const struct blobs *self)
            !TAILQ_EMPTY(&self->questions);
 }
 
+static void arm(struct blobs *self)
+{
+    uint32_t ms = self->config.silent_ms / 8 + 1;
+    ms = ms < TICK_MS ? ms : TICK_MS;
+    event_del(self->tick);
+    if (has_deadlines(self))
+        event_add(self->tick, &(struct timeval){.tv_usec = (int)ms * 1000});
+    else if (!TAILQ_EMPTY(&self->cold))
+        event_add(self->tick, &(struct timeval){.tv_sec = COLD_TICK_S});
+}
+
 static void on_run(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -95,13 +107,10 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
     uint64_t now = clock_mono_ms();
     give_up_questions(self, now);
     fetch_run_all(self, now);
+    fetch_tell_all(self);
     if (serve_run_all(self, now))
         blobs_kick(self);
-    if (has_deadlines(self) && !event_pending(self->tick, EV_TIMEOUT, NULL)) {
-        uint32_t ms = self->config.silent_ms / 8 + 1;
-        ms = ms < TICK_MS ? ms : TICK_MS;
-        event_add(self->tick, &(struct timeval){.tv_usec = (int)ms * 1000});
-    }
+    arm(self);
 }
 
 static void on_message(void *arg, uint64_t nid, const struct wire_msg *msg)
@@ -157,6 +166,8 @@ struct blobs *blobs_new(const struct blobs_config *config)
     rand_system(&seed, sizeof seed);
     rand_init(&self->rand, seed);
     TAILQ_INIT(&self->fetches);
+    TAILQ_INIT(&self->cold);
+    TAILQ_INIT(&self->answers);
     TAILQ_INIT(&self->uploads);
     TAILQ_INIT(&self->questions);
     self->kick = event_new(config->base, -1, 0, on_run, self);

@@ -14,6 +14,7 @@
 #define BLOBS_COLD_MAX    16 /* partial files that nobody waits for */
 #define BLOBS_GIVEN       64 /* who got what lately */
 #define BLOBS_TRY_MAX     8  /* of them told to others */
+#define BLOBS_BUCKETS     4096
 
 struct waiter {
     TAILQ_ENTRY(waiter) links;
@@ -41,8 +42,17 @@ enum fetch_phase {
     FETCH_COLD, /* nobody waits for it; the partial file is kept */
 };
 
+/* Those who wait for one blob, once it is known what to tell them. */
+struct answer {
+    TAILQ_ENTRY(answer) links;
+    struct hash hash;
+    struct err err;
+    TAILQ_HEAD(waiters, waiter) waiters;
+};
+
 struct fetch {
-    TAILQ_ENTRY(fetch) links;
+    TAILQ_ENTRY(fetch) links; /* in blobs.fetches or blobs.cold */
+    LIST_ENTRY(fetch) chain;
     struct blobs *blobs;
     struct hash hash;
     char ext[STORE_EXT_MAX + 1];
@@ -58,7 +68,7 @@ struct fetch {
     uint64_t progress_ms;   /* a byte from any, or the beginning */
     uint64_t last_nid;      /* whose bytes came last */
     struct adoption *adoption;
-    TAILQ_HEAD(, waiter) waiters;
+    struct waiters waiters;
 };
 
 /* What the store holds on to while it adopts; outlives a fetch that is freed. */
@@ -107,7 +117,12 @@ struct blobs {
     struct rand rand;   /* spreads retries */
     uint64_t last_ticket;
     uint32_t last_rid;
-    TAILQ_HEAD(, fetch) fetches; /* the cold ones too */
+    TAILQ_HEAD(fetches, fetch) fetches;
+    struct fetches cold; /* the youngest last */
+    size_t cold_count;
+    size_t active_count; /* PULLING */
+    LIST_HEAD(, fetch) by_hash[BLOBS_BUCKETS];
+    TAILQ_HEAD(, answer) answers; /* to be told at the next turn */
     TAILQ_HEAD(, upload) uploads;
     size_t upload_count;
     TAILQ_HEAD(, question_have) questions;
@@ -123,9 +138,10 @@ int blobs_send(struct blobs *self, uint64_t nid, const struct wire_msg *msg, boo
 
 /* ---- fetch.c */
 struct fetch *fetch_find(struct blobs *self, const struct hash *hash);
-/* Answers everybody who waits. `self` is gone or cold before the first answer, so that he may ask
- * again. */
+/* Everybody who waits will be answered at the next turn; `self` is gone or cold. */
 void fetch_finish(struct fetch *self, const struct err *err);
+void fetch_set_phase(struct fetch *self, enum fetch_phase phase);
+void fetch_tell_all(struct blobs *self);
 void fetch_fail(struct fetch *self, enum err_code code);
 void fetch_run_all(struct blobs *self, uint64_t now_ms);
 void fetch_free_all(struct blobs *self);

@@ -8,21 +8,43 @@
 
 #define COLD_MS 600000 /* a partial file is kept so long for somebody who wants it again */
 
+static size_t bucket_of(const struct hash *hash)
+{
+    return (hash->bytes[0] | (size_t)hash->bytes[1] << 8) % BLOBS_BUCKETS;
+}
+
 struct fetch *fetch_find(struct blobs *self, const struct hash *hash)
 {
     struct fetch *at;
-    TAILQ_FOREACH(at, &self->fetches, links)
+    LIST_FOREACH(at, &self->by_hash[bucket_of(hash)], chain)
     if (memcmp(&at->hash, hash, sizeof *hash) == 0)
         return at;
     return NULL;
+}
+
+void fetch_set_phase(struct fetch *self, enum fetch_phase phase)
+{
+    struct blobs *blobs = self->blobs;
+    bool was_cold = self->phase == FETCH_COLD, is_cold = phase == FETCH_COLD;
+    blobs->active_count -= self->phase == FETCH_PULLING;
+    blobs->active_count += phase == FETCH_PULLING;
+    self->phase = phase;
+    if (phase != FETCH_PULLING)
+        self->current = NULL;
+    if (was_cold == is_cold)
+        return;
+    TAILQ_REMOVE(was_cold ? &blobs->cold : &blobs->fetches, self, links);
+    TAILQ_INSERT_TAIL(is_cold ? &blobs->cold : &blobs->fetches, self, links);
+    blobs->cold_count = is_cold ? blobs->cold_count + 1 : blobs->cold_count - 1;
 }
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 static void free_fetch(struct fetch *self)
 {
+    fetch_set_phase(self, FETCH_NEW);
     TAILQ_REMOVE(&self->blobs->fetches, self, links);
-    store_unpin_blob(self->blobs->config.store, &self->hash);
+    LIST_REMOVE(self, chain);
     if (self->adoption)
         self->adoption->fetch = NULL;
     part_close(self);
@@ -31,45 +53,37 @@ static void free_fetch(struct fetch *self)
     free(self);
 }
 
-/* Keeps the partial file, for whoever wants the blob again; of several the youngest. */
+static void forget(struct fetch *self)
+{
+    part_remove(self);
+    free_fetch(self);
+}
+
+/* Keeps the partial file, for whoever wants the blob again; of many the youngest. */
 static void cool(struct fetch *self)
 {
     struct blobs *blobs = self->blobs;
     if (self->have == 0) {
-        part_remove(self);
-        free_fetch(self);
+        forget(self);
         return;
     }
     part_close(self);
-    self->phase = FETCH_COLD;
-    self->current = NULL;
+    fetch_set_phase(self, FETCH_COLD);
     self->progress_ms = clock_mono_ms();
-    TAILQ_REMOVE(&blobs->fetches, self, links);
-    TAILQ_INSERT_TAIL(&blobs->fetches, self, links);
-    size_t cold = 0;
-    struct fetch *at, *oldest = NULL;
-    TAILQ_FOREACH(at, &blobs->fetches, links)
-    {
-        if (at->phase == FETCH_COLD && ++cold == 1)
-            oldest = at;
-    }
-    if (cold > BLOBS_COLD_MAX) {
-        part_remove(oldest);
-        free_fetch(oldest);
-    }
+    if (blobs->cold_count > BLOBS_COLD_MAX)
+        forget(TAILQ_FIRST(&blobs->cold));
 }
 
-/* Answers everybody who waits. `self` is gone or cold before the first answer, so that he may ask
- * again. */
 void fetch_finish(struct fetch *self, const struct err *err)
 {
     struct blobs *blobs = self->blobs;
-    struct store *store = blobs->config.store;
-    struct hash hash = self->hash;
-    struct waiter *at;
-    TAILQ_HEAD(, waiter) waiters = TAILQ_HEAD_INITIALIZER(waiters);
-    TAILQ_CONCAT(&waiters, &self->waiters, links);
-    store_pin_blob(store, &hash);
+    struct answer *answer = mem_new(sizeof *answer);
+    answer->hash = self->hash;
+    answer->err = *err;
+    TAILQ_INIT(&answer->waiters);
+    TAILQ_CONCAT(&answer->waiters, &self->waiters, links);
+    TAILQ_INSERT_TAIL(&blobs->answers, answer, links);
+    store_pin_blob(blobs->config.store, &answer->hash);
     if (err->code == ERR_NONE) {
         blobs_stats(blobs)->blobs_fetched++;
         free_fetch(self);
@@ -77,13 +91,34 @@ void fetch_finish(struct fetch *self, const struct err *err)
         blobs_stats(blobs)->blobs_failed++;
         cool(self);
     }
-    blobs_kick(blobs); /* there is room for another */
-    while ((at = TAILQ_FIRST(&waiters))) {
-        TAILQ_REMOVE(&waiters, at, links);
-        at->done(at->arg, &hash, err);
+    blobs_kick(blobs);
+}
+
+static void free_answer(struct blobs *self, struct answer *answer)
+{
+    struct waiter *at;
+    while ((at = TAILQ_FIRST(&answer->waiters))) {
+        TAILQ_REMOVE(&answer->waiters, at, links);
         free(at);
     }
-    store_unpin_blob(store, &hash);
+    TAILQ_REMOVE(&self->answers, answer, links);
+    store_unpin_blob(self->config.store, &answer->hash);
+    free(answer);
+}
+
+/* They may ask for more, and cancel each other. */
+void fetch_tell_all(struct blobs *self)
+{
+    struct answer *answer;
+    struct waiter *at;
+    while ((answer = TAILQ_FIRST(&self->answers))) {
+        while ((at = TAILQ_FIRST(&answer->waiters))) {
+            TAILQ_REMOVE(&answer->waiters, at, links);
+            at->done(at->arg, &answer->hash, &answer->err);
+            free(at);
+        }
+        free_answer(self, answer);
+    }
 }
 
 void fetch_fail(struct fetch *self, enum err_code code)
@@ -98,8 +133,7 @@ void fetch_fail(struct fetch *self, enum err_code code)
     fetch_finish(self, &err);
 }
 
-/* ---- its way ------------------------------------------------------------------------------------
- */
+/* ---- its way --------------------------------------------------------------------------------- */
 
 static void run_new(struct fetch *self, uint64_t now_ms)
 {
@@ -108,7 +142,7 @@ static void run_new(struct fetch *self, uint64_t now_ms)
         fetch_finish(self, &err);
         return;
     }
-    self->phase = FETCH_PAUSED;
+    fetch_set_phase(self, FETCH_PAUSED);
     pull_go_on(self, now_ms);
 }
 
@@ -123,29 +157,19 @@ static void run(struct fetch *self, uint64_t now_ms)
         blobs_stats(self->blobs)->blobs_timeouts++;
         source_defer(self, self->current, now_ms, self->blobs->config.silent_ms);
         pull_pause(self);
-    } else if (self->phase == FETCH_COLD && now_ms - self->progress_ms >= COLD_MS) {
-        part_remove(self);
-        free_fetch(self);
     }
 }
 
 void fetch_run_all(struct blobs *self, uint64_t now_ms)
 {
-    /* Answers may start, cancel and end fetches: so each is looked up again. */
-    size_t count = 0;
-    struct fetch *at;
-    TAILQ_FOREACH(at, &self->fetches, links)
-    count++;
-    if (count == 0)
-        return;
-    owned_mem struct hash *hashes = mem_new_array(count, sizeof *hashes);
-    size_t i = 0;
-    TAILQ_FOREACH(at, &self->fetches, links)
-    hashes[i++] = at->hash;
-    for (i = 0; i < count; i++) {
-        if ((at = fetch_find(self, &hashes[i])) != NULL)
-            run(at, now_ms);
+    struct fetch *at = TAILQ_FIRST(&self->fetches);
+    while (at) { /* a step may end its own fetch, no other */
+        struct fetch *next = TAILQ_NEXT(at, links);
+        run(at, now_ms);
+        at = next;
     }
+    while ((at = TAILQ_FIRST(&self->cold)) && now_ms - at->progress_ms >= COLD_MS)
+        forget(at);
 }
 
 /* ---- for others ------------------------------------------------------------------------------ */
@@ -160,14 +184,14 @@ static struct fetch *new_fetch(struct blobs *self, const struct hash *hash, cons
     fetch->fd = -1;
     TAILQ_INIT(&fetch->waiters);
     TAILQ_INSERT_TAIL(&self->fetches, fetch, links);
-    store_pin_blob(self->config.store, hash);
+    LIST_INSERT_HEAD(&self->by_hash[bucket_of(hash)], fetch, chain);
     return fetch;
 }
 
 /* What was learnt of sources in vain is forgotten: they may be better now. */
 static void warm_up(struct fetch *self)
 {
-    self->phase = FETCH_NEW;
+    fetch_set_phase(self, FETCH_NEW);
     self->source_count = 0;
     self->progress_ms = clock_mono_ms();
 }
@@ -191,39 +215,47 @@ uint64_t blobs_fetch(struct blobs *self, const struct hash *hash, const char *ex
     return waiter->ticket;
 }
 
-static struct waiter *find_waiter(struct blobs *self, uint64_t ticket, struct fetch **fetch)
+static bool take_out(struct waiters *waiters, uint64_t ticket)
 {
     struct waiter *at;
-    TAILQ_FOREACH(*fetch, &self->fetches, links)
-    {
-        TAILQ_FOREACH(at, &(*fetch)->waiters, links)
-        if (at->ticket == ticket)
-            return at;
-    }
-    return NULL;
+    TAILQ_FOREACH(at, waiters, links)
+    if (at->ticket == ticket)
+        break;
+    if (!at)
+        return false;
+    TAILQ_REMOVE(waiters, at, links);
+    free(at);
+    return true;
 }
 
 void blobs_cancel(struct blobs *self, uint64_t ticket)
 {
     struct fetch *fetch;
-    struct waiter *waiter = find_waiter(self, ticket, &fetch);
-    if (!waiter)
+    struct answer *answer;
+    TAILQ_FOREACH(answer, &self->answers, links)
+    if (take_out(&answer->waiters, ticket))
         return;
-    TAILQ_REMOVE(&fetch->waiters, waiter, links);
-    free(waiter);
-    if (TAILQ_EMPTY(&fetch->waiters) && fetch->phase != FETCH_ADOPTING)
+    TAILQ_FOREACH(fetch, &self->fetches, links)
+    if (take_out(&fetch->waiters, ticket))
+        break;
+    if (fetch && TAILQ_EMPTY(&fetch->waiters) && fetch->phase != FETCH_ADOPTING)
         cool(fetch);
+}
+
+static void free_list(struct fetches *list)
+{
+    struct fetch *fetch;
+    while ((fetch = TAILQ_FIRST(list))) {
+        while (!TAILQ_EMPTY(&fetch->waiters))
+            (void)take_out(&fetch->waiters, TAILQ_FIRST(&fetch->waiters)->ticket);
+        free_fetch(fetch);
+    }
 }
 
 void fetch_free_all(struct blobs *self)
 {
-    struct fetch *fetch;
-    while ((fetch = TAILQ_FIRST(&self->fetches))) {
-        struct waiter *waiter;
-        while ((waiter = TAILQ_FIRST(&fetch->waiters))) {
-            TAILQ_REMOVE(&fetch->waiters, waiter, links);
-            free(waiter);
-        }
-        free_fetch(fetch);
-    }
+    free_list(&self->fetches);
+    free_list(&self->cold);
+    while (!TAILQ_EMPTY(&self->answers))
+        free_answer(self, TAILQ_FIRST(&self->answers));
 }

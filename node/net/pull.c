@@ -13,8 +13,7 @@
 
 void pull_pause(struct fetch *self)
 {
-    self->phase = FETCH_PAUSED;
-    self->current = NULL;
+    fetch_set_phase(self, FETCH_PAUSED);
     self->asked = self->have;
     blobs_kick(self->blobs);
 }
@@ -39,7 +38,7 @@ static int ask(struct fetch *self)
 
 static void start_pulling(struct fetch *self, struct source *source, uint64_t now_ms)
 {
-    self->phase = FETCH_PULLING;
+    fetch_set_phase(self, FETCH_PULLING);
     self->current = source;
     self->asked = self->have;
     self->heard_ms = now_ms;
@@ -49,25 +48,16 @@ static void start_pulling(struct fetch *self, struct source *source, uint64_t no
     pull_pause(self);
 }
 
-static size_t count_active(const struct blobs *self)
-{
-    const struct fetch *at;
-    size_t count = 0;
-    TAILQ_FOREACH(at, &self->fetches, links)
-    count += at->phase == FETCH_PULLING;
-    return count;
-}
-
 void pull_go_on(struct fetch *self, uint64_t now_ms)
 {
     struct err err = ERR_INIT;
+    if (self->blobs->active_count >= BLOBS_ACTIVE_MAX) {
+        self->progress_ms = now_ms; /* it is our own fault that nothing comes */
+        return;
+    }
     enum err_code verdict = source_verdict(self);
     if (verdict != ERR_NONE) {
         fetch_fail(self, verdict);
-        return;
-    }
-    if (count_active(self->blobs) >= BLOBS_ACTIVE_MAX) {
-        self->progress_ms = now_ms; /* it is our own fault that nothing comes */
         return;
     }
     struct source *source = source_choose(self, now_ms);
@@ -101,8 +91,7 @@ static void on_adopted(void *arg, const struct err *err, const struct hash *hash
 static void adopt(struct fetch *self)
 {
     part_close(self);
-    self->phase = FETCH_ADOPTING;
-    self->current = NULL;
+    fetch_set_phase(self, FETCH_ADOPTING);
     self->adoption = mem_new(sizeof *self->adoption);
     self->adoption->fetch = self;
     store_adopt_blob(self->blobs->config.store, self->path, &self->hash, self->ext, on_adopted,

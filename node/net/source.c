@@ -16,10 +16,11 @@ void source_add(struct fetch *self, uint64_t nid)
     }
     if (self->source_count == BLOBS_SOURCES_MAX)
         return;
-    if (!self->sources) { /* once for all: `current` points into it */
-        self->source_room = BLOBS_SOURCES_MAX;
-        self->sources = mem_new_array(self->source_room, sizeof *self->sources);
-    }
+    size_t current = self->current ? (size_t)(self->current - self->sources) : 0;
+    self->sources =
+        mem_grow(self->sources, &self->source_room, self->source_count + 1, sizeof *self->sources);
+    if (self->current)
+        self->current = self->sources + current;
     self->sources[self->source_count++] = (struct source){.nid = nid};
 }
 
