@@ -29,13 +29,11 @@
 #define EXIT_CONFIG    78
 #define HELP_WIDTH     100
 
-#define UPLOADS_MAX         8
-#define BACKLOG_MODULES_MAX 10000
-#define PREPARE_AT_ONCE     4
-#define BLOBS_CAP_BYTES     (UINT64_C(4) << 30)
-#define HOUSEKEEPING_S      600
-#define LAG_CHECK_MS        10
-#define LAG_LOGGED_MS       50
+#define PREPARE_AT_ONCE 4
+#define BLOBS_CAP_BYTES (UINT64_C(4) << 30)
+#define HOUSEKEEPING_S  600
+#define LAG_CHECK_MS    10
+#define LAG_LOGGED_MS   50
 
 struct node {
     struct node_options options;
@@ -289,8 +287,7 @@ static void open_api(struct node *self)
                              .program = self->program,
                              .archive_limits = archive_limits(&self->options),
                              .upload_max_bytes = self->options.upload_max_bytes,
-                             .uploads_max = UPLOADS_MAX,
-                             .backlog_modules_max = BACKLOG_MODULES_MAX,
+                             .allow_single = self->options.allow_single,
                              .facts = {.version = TESTMESH_VERSION,
                                        .tier_text = self->is_sandboxed ? self->jail.text : "none",
                                        .python = self->pythons,

@@ -35,8 +35,7 @@ struct api_config {
     const char *program; /* for --helper */
     struct archive_limits archive_limits;
     uint64_t upload_max_bytes;
-    unsigned uploads_max;       /* at once; the next is told to come again */
-    size_t backlog_modules_max; /* waiting; beyond it 429 */
+    bool allow_single; /* take work with one copy although others were known */
     struct api_facts facts;
 };
 

@@ -94,18 +94,15 @@ static void waiter_free(struct waiter *waiter)
 
 static void on_waiter_gone(void *arg) { waiter_free(arg); }
 
+/* What is final is here; else it is asked for once more. */
 static void answer_waiter(struct waiter *waiter)
 {
     struct api *self = waiter->api;
     struct http_exchange *x = waiter->x;
-    struct err err = ERR_INIT;
-    const struct doc *doc = store_find(self->config.store, waiter->id, &err);
+    uint64_t id = waiter->id;
     waiter_free(waiter);
     http_on_gone(x, NULL, NULL);
-    if (doc)
-        answer_document(self, x, doc, 0);
-    else
-        http_reply_problem(x, &err);
+    lookup_id(self, x, id, answer_document);
 }
 
 static void on_waited(evutil_socket_t fd, short what, void *arg)
@@ -124,7 +121,7 @@ void evaluation_wait(struct api *self, struct http_exchange *x, uint64_t id, int
     event_add(waiter->timer, &(struct timeval){.tv_sec = seconds});
     self->waiters = waiter;
     http_on_gone(x, on_waiter_gone, waiter);
-    if (!doc || doc_is_final(doc) || self->is_draining)
+    if ((doc && doc_is_final(doc)) || self->is_draining)
         answer_waiter(waiter);
 }
 

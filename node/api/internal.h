@@ -44,6 +44,7 @@ void submit_free_all(struct api *self);
 typedef void lookup_fn(struct api *self, struct http_exchange *x, const struct doc *doc,
                        uint64_t stale_ms);
 void lookup_evaluation(struct api *self, struct http_exchange *x, lookup_fn *then);
+void lookup_id(struct api *self, struct http_exchange *x, uint64_t id, lookup_fn *then);
 void lookup_free_all(struct api *self);
 
 /* evaluation.c: reading and cancelling. */

@@ -59,6 +59,20 @@ static void on_asked(void *arg, uint64_t id, bool is_known, uint64_t stale_ms)
     finish(api, x, id, then, stale_ms);
 }
 
+void lookup_id(struct api *api, struct http_exchange *x, uint64_t id, lookup_fn *then)
+{
+    const struct doc *doc = store_find(api->config.store, id, NULL);
+    if (doc && doc_is_final(doc)) {
+        then(api, x, doc, 0);
+        return;
+    }
+    struct lookup *self = mem_new(sizeof *self);
+    *self = (struct lookup){.api = api, .x = x, .id = id, .then = then, .next = api->lookups};
+    api->lookups = self;
+    http_on_gone(x, on_gone, self);
+    host_ask(api->config.host, id, on_asked, self);
+}
+
 void lookup_evaluation(struct api *api, struct http_exchange *x, lookup_fn *then)
 {
     const char *text = http_param(x, "id");
@@ -70,16 +84,7 @@ void lookup_evaluation(struct api *api, struct http_exchange *x, lookup_fn *then
         http_reply_problem(x, &err);
         return;
     }
-    const struct doc *doc = store_find(api->config.store, id, NULL);
-    if (doc && doc_is_final(doc)) {
-        then(api, x, doc, 0);
-        return;
-    }
-    struct lookup *self = mem_new(sizeof *self);
-    *self = (struct lookup){.api = api, .x = x, .id = id, .then = then, .next = api->lookups};
-    api->lookups = self;
-    http_on_gone(x, on_gone, self);
-    host_ask(api->config.host, id, on_asked, self);
+    lookup_id(api, x, id, then);
 }
 
 void lookup_free_all(struct api *api)

@@ -1,11 +1,12 @@
 /* submit: POST /evaluation, from the whole body to the 202.
  *
- *   body ─ staging files, hashed on the way ─ intake (a child) ─ [intake of the overlay]
- *        ─ bundles adopted by the store ─ request and fence appended ─ 202
+ *   body ─ staging files, hashed on the way ─ [a key: is it known in the mesh?]
+ *        ─ intake (a child) ─ [intake of the overlay] ─ bundles adopted by the store
+ *        ─ the mesh takes it ─ 202
  *
- * The 202 is sent when all of it is on disk. Whatever fails before leaves nothing behind: the
- * staging folder goes, and bundles that no document names are collected. A client that leaves
- * before the request was appended takes it back. */
+ * The 202 is sent when all of it is on disk, here and on its replicas. Whatever fails before leaves
+ * nothing behind: the staging folder goes, and bundles that no document names are collected. A
+ * client that leaves before the request was appended takes it back. */
 #include "node/api/upload.h"
 
 #include "node/api/auth.h"
@@ -83,12 +84,11 @@ static uint64_t id_of_hash(uint64_t hash)
     return id ? id : 1;
 }
 
-/* One key of one user is one evaluation, on whichever node. */
+/* One key of one user is one evaluation, on whichever node. One that was refused, or cancelled
+ * before anything of it ran, has used up its id: then the key stands for the next one. */
 static uint64_t id_of_key(const struct upload *self)
 {
-    char user[HASH_HEX];
-    auth_user(self->api->config.auth, self->x, user);
-    owned_mem char *name = mem_printf("testmesh|%s|%s", user, self->key);
+    owned_mem char *name = mem_printf("testmesh|%u|%s|%s", self->draws, self->user, self->key);
     return id_of_hash(hash_u64(name, strlen(name)));
 }
 
@@ -102,35 +102,12 @@ static uint64_t draw_id(const struct store *store)
     return id;
 }
 
-/* Another request under the same key: the first one's answer, or a refusal if it is not the same.
- * Returns false when there is none. */
-static bool answer_repeated(struct upload *self)
-{
-    const struct doc *doc =
-        self->key ? store_find(self->api->config.store, self->keyed_id, NULL) : NULL;
-    if (!doc || !doc->req)
-        return false;
-    if (memcmp(&doc->req->body, &self->digest, sizeof self->digest) == 0) {
-        answer_accepted(self, self->keyed_id, doc->fence ? (unsigned)doc->fence->rep_count : 1);
-        upload_free(self);
-        return true;
-    }
-    struct err err = ERR_INIT;
-    err_refuse(&err, ERR_UNPROCESSABLE, "idempotency-key-reused",
-               "another request was sent under this Idempotency-Key");
-    refuse(self, &err);
-    return true;
-}
-
 static void submit_request(struct upload *self);
 
 static void on_submitted(void *arg, const struct err *err, unsigned replicas, unsigned retry_s)
 {
     struct upload *self = arg;
-    bool is_taken = err->code == ERR_CONFLICT;
-    if (is_taken && answer_repeated(self)) /* two under one key, side by side */
-        return;
-    if (is_taken && !self->key && ++self->draws < ID_DRAWS) {
+    if (err->code == ERR_CONFLICT && ++self->draws < ID_DRAWS) {
         submit_request(self);
         return;
     }
@@ -206,7 +183,7 @@ static void submit_request(struct upload *self)
     req.remarks = remarks;
     if (self->overlay.project_count > 0)
         req.overlay = self->overlay.projects[0].bundle;
-    self->id = self->key ? self->keyed_id : draw_id(store);
+    self->id = self->key ? id_of_key(self) : draw_id(store);
     host_submit(self->api->config.host, &(struct delta){.id = self->id, .req = &req}, on_submitted,
                 self);
 }
@@ -326,6 +303,43 @@ static bool start_intake(struct upload *self, bool is_overlay)
     return self->intake != NULL;
 }
 
+/* ---- a key that may have been sent before ---------------------------------------------------- */
+
+static void check_key(struct upload *self);
+
+/* Where it is known and nobody is sure of it, the mesh answers at the end: it waits until somebody
+ * is. */
+static void on_key_asked(void *arg, uint64_t id, bool is_known, uint64_t stale_ms)
+{
+    struct upload *self = arg;
+    const struct doc *doc = is_known ? store_find(self->api->config.store, id, NULL) : NULL;
+    enum mesh_standing standing = host_standing(self->api->config.host, id);
+    struct err err = ERR_INIT;
+    (void)stale_ms;
+    if (!self->x) {
+        upload_free(self);
+    } else if (standing == MESH_WITHDRAWN && ++self->draws < ID_DRAWS) {
+        check_key(self);
+    } else if (doc && doc->req &&
+               memcmp(&doc->req->body, &self->digest, sizeof self->digest) != 0) {
+        err_refuse(&err, ERR_UNPROCESSABLE, "idempotency-key-reused",
+                   "another request was sent under this Idempotency-Key");
+        refuse(self, &err);
+    } else if (doc && standing == MESH_ACKNOWLEDGED) {
+        answer_accepted(self, id, doc->fence ? (unsigned)doc->fence->rep_count : 1);
+        upload_free(self);
+    } else if (!start_intake(self, false)) {
+        refuse(self, &self->failure);
+    }
+}
+
+static void check_key(struct upload *self)
+{
+    host_ask(self->api->config.host, id_of_key(self), on_key_asked, self);
+}
+
+/* ---- the request ----------------------------------------------------------------------------- */
+
 static void on_gone(void *arg)
 {
     struct upload *self = arg;
@@ -355,10 +369,9 @@ void submit_handle(struct http_exchange *x, void *arg)
     }
     if (key) {
         self->key = mem_strdup(key);
-        self->keyed_id = id_of_key(self);
-    }
-    if (answer_repeated(self))
-        return;
-    if (!start_intake(self, false))
+        auth_user(self->api->config.auth, x, self->user);
+        check_key(self);
+    } else if (!start_intake(self, false)) {
         refuse(self, &self->failure);
+    }
 }

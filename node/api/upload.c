@@ -1,5 +1,6 @@
 #include "node/api/upload.h"
 
+#include "loadbalance/admission.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/base/rand.h"
@@ -11,6 +12,7 @@
 #include <sys/stat.h>
 
 #define NAME_FIELD_MAX 1024
+#define MODULE_MS      1000 /* where nothing is known of what waits */
 
 void upload_free(struct upload *self)
 {
@@ -21,6 +23,7 @@ void upload_free(struct upload *self)
     self->api->upload_count--;
     if (self->intake)
         intake_cancel(self->intake);
+    host_forget(self->api->config.host, self);
     mem_close_at(&self->fd);
     store_remove_tmp(self->api->config.store, self->folder);
     free(self->folder);
@@ -46,20 +49,78 @@ bool upload_has(const struct upload *self, enum upload_field field)
 
 /* ---- the body -------------------------------------------------------------------------------- */
 
-static int admit(const struct api *api, struct err *err)
+/* One more node that could keep a copy, run modules, and has some waiting. */
+static void add_member(struct admission_state *state, const struct swim *swim,
+                       const struct swim_view *view, uint64_t module_ms)
 {
-    int rc = api_check_ready(api, err);
-    if (rc)
-        return rc;
-    if (api->upload_count >= api->config.uploads_max)
-        return err_refuse(err, ERR_BUSY, "too-many-uploads",
-                          "%u uploads are being taken in already", api->upload_count);
+    const struct wire_load *load = swim_load(swim, id_node_short(&view->member.node));
+    if (view->member.st > WIRE_STATE_SUSPECT || !view->is_compatible)
+        return;
+    state->slots += view->member.caps.slots;
+    state->replicas += !(view->member.flags & WIRE_FLAG_DRAINING);
+    if (!load || view->is_self)
+        return;
+    state->queued_ms += load->queued * module_ms;
+    state->running_left_ms += (uint64_t)load->eta_ms * view->member.caps.slots;
+}
+
+/* Of others' queues only the lengths are known: their modules are taken to be like ours. */
+static struct admission_state look_around(const struct api *api)
+{
+    const struct swim *swim = host_members(api->config.host);
     struct mesh_load load = host_load(api->config.host);
-    if (load.waiting + load.preparing > api->config.backlog_modules_max)
+    struct admission_state state = {.is_draining = api->is_draining,
+                                    .is_writable = store_writable(api->config.store, NULL),
+                                    .is_repairing = store_repairing(api->config.store),
+                                    .replicas_wanted = 1,
+                                    .uploads = api->upload_count,
+                                    .queued_modules = load.waiting,
+                                    .queued_ms = load.waiting_ms};
+    for (size_t i = 0; i < swim_count(swim); i++) {
+        struct swim_view view;
+        swim_at(swim, i, &view);
+        add_member(&state, swim, &view, load.waiting ? load.waiting_ms / load.waiting : MODULE_MS);
+        if (!view.is_self && view.member.st != WIRE_STATE_LEFT && !api->config.allow_single)
+            state.replicas_wanted = 2;
+    }
+    return state;
+}
+
+static int refuse_by(enum admission_verdict verdict, const struct admission_state *state,
+                     struct err *err)
+{
+    switch (verdict) {
+    case ADMISSION_OK:
+    case ADMISSION_DRAINING:
+    case ADMISSION_UNWRITABLE:
+    case ADMISSION_REPAIRING:
+        break; /* said by api_check_ready() */
+    case ADMISSION_NO_REPLICAS:
+        return err_refuse(err, ERR_UNAVAILABLE, "too-few-replicas",
+                          "this node reaches no other one, and this work should survive one");
+    case ADMISSION_NO_SLOTS:
+        return err_refuse(err, ERR_UNAVAILABLE, "no-slots", "no node takes part in running tests");
+    case ADMISSION_UPLOADS:
+        return err_refuse(err, ERR_BUSY, "too-many-uploads",
+                          "%u uploads are being taken in already", state->uploads);
+    case ADMISSION_BUSY:
         return err_refuse(err, ERR_BUSY, "backlog-full",
-                          "%zu modules and %zu projects are waiting already", load.waiting,
-                          load.preparing);
+                          "%" PRIu64 " modules wait here, and all nodes together need about "
+                          "%" PRIu64 " s for what they have",
+                          state->queued_modules, admission_drain_ms(state) / 1000);
+    }
     return 0;
+}
+
+static int admit(const struct api *api, struct http_exchange *x, struct err *err)
+{
+    struct admission_state state = look_around(api);
+    struct admission admission = admission_judge(&state);
+    if (admission.verdict == ADMISSION_OK)
+        return 0;
+    http_set_headerf(x, "Retry-After", "%u", admission.retry_after_s);
+    int rc = api_check_ready(api, err);
+    return rc ? rc : refuse_by(admission.verdict, &state, err);
 }
 
 static int disk_error(struct err *err, const char *what)
@@ -73,7 +134,7 @@ static void *open_form(struct http_exchange *x, void *arg, struct err *err)
 {
     struct api *api = arg;
     uint64_t random;
-    if (admit(api, err))
+    if (admit(api, x, err))
         return NULL;
     rand_system(&random, sizeof random);
     owned_mem char *folder =

@@ -23,15 +23,15 @@ struct upload {
     struct buf name;
     struct buf options_text;
     struct submit_options options;
-    char *key;         /* Idempotency-Key, or NULL */
-    uint64_t keyed_id; /* the id that it stands for */
+    char *key;           /* Idempotency-Key, or NULL */
+    char user[HASH_HEX]; /* whose key it is */
     struct intake *intake;
     struct intake_result result;
     struct intake_result overlay;
     size_t adopting;    /* blobs on their way */
     struct err failure; /* the first that failed */
     uint64_t id;
-    unsigned draws;
+    unsigned draws; /* of ids that were taken */
 };
 
 extern const struct http_form upload_form; /* its state is the upload */

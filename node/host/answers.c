@@ -19,8 +19,11 @@ static struct waiter *add_waiter(struct host *self, enum waiter_kind kind, uint6
 
 void host_submit(struct host *self, const struct delta *delta, host_submit_fn *done, void *arg)
 {
-    add_waiter(self, WAITER_SUBMIT, delta->id, arg)->submit = done;
-    host_feed(self, (struct mesh_event){.kind = MESH_SUBMIT, .eval = delta->id, .delta = delta});
+    struct waiter *waiter = add_waiter(self, WAITER_SUBMIT, delta->id, arg);
+    waiter->submit = done;
+    host_feed(self,
+              (struct mesh_event){
+                  .kind = MESH_SUBMIT, .eval = delta->id, .token = waiter->token, .delta = delta});
 }
 
 void host_cancel(struct host *self, uint64_t id, host_cancel_fn *done, void *arg)
@@ -49,13 +52,14 @@ void host_forget(struct host *self, const void *arg)
 
 /* ---- what is said ---------------------------------------------------------------------------- */
 
+/* A submission without a key has an id of its own, and is answered by it. */
 static struct waiter *take_waiter(struct host *self, const struct mesh_effect *effect)
 {
-    bool is_submit = effect->kind == MESH_ACCEPTED || effect->kind == MESH_REFUSED;
+    bool by_id = !effect->token;
     for (struct waiter **at = &self->waiters; *at; at = &(*at)->next) {
         struct waiter *waiter = *at;
-        if (is_submit ? waiter->kind == WAITER_SUBMIT && waiter->eval == effect->eval
-                      : waiter->kind != WAITER_SUBMIT && waiter->token == effect->token) {
+        if (by_id ? waiter->kind == WAITER_SUBMIT && waiter->eval == effect->eval
+                  : waiter->token == effect->token) {
             *at = waiter->next;
             return waiter;
         }
@@ -83,6 +87,11 @@ static void explain(struct err *err, const char *reason)
         {"draining", "this node is about to stop"}};
     if (strcmp(reason, "id-taken") == 0) {
         err_set(err, ERR_CONFLICT, "another evaluation has this id");
+        return;
+    }
+    if (strcmp(reason, "idempotency-key-reused") == 0) {
+        err_refuse(err, ERR_UNPROCESSABLE, "idempotency-key-reused",
+                   "another request was sent under this Idempotency-Key");
         return;
     }
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

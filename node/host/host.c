@@ -316,6 +316,11 @@ void host_free(struct host *self)
 
 struct mesh_load host_load(const struct host *self) { return mesh_load(self->mesh); }
 
+enum mesh_standing host_standing(const struct host *self, uint64_t id)
+{
+    return mesh_standing(self->mesh, id);
+}
+
 const struct swim *host_members(const struct host *self) { return mesh_members(self->mesh); }
 
 uint64_t host_self(const struct host *self) { return self->self; }

@@ -57,7 +57,8 @@ void host_adopt(int fd_owned, const void *first, size_t len, void *host);
  * retry_s: not taken. ERR_CONFLICT: draw another id. */
 typedef void host_submit_fn(void *arg, const struct err *err, unsigned replicas, unsigned retry_s);
 
-/* Submits `delta`, a request alone whose blobs are durable here. Copies. */
+/* Submits `delta`, a request alone whose blobs are durable here. Copies. With a key, `done` may also
+ * get ERR_UNPROCESSABLE: another request has it. */
 void host_submit(struct host *self, const struct delta *delta, host_submit_fn *done, void *arg);
 
 /* Says that nobody wants the rest of an evaluation. */
@@ -71,6 +72,9 @@ void host_ask(struct host *self, uint64_t id, host_ask_fn *done, void *arg);
 
 /* Forgets the questions of `arg`: their `done` is not called. */
 void host_forget(struct host *self, const void *arg);
+
+/* How an evaluation that host_ask() was asked for stands. */
+enum mesh_standing host_standing(const struct host *self, uint64_t id);
 
 /* What is at work for an evaluation now. The arrays are owned by `out` (host_live_fini). */
 struct host_live {

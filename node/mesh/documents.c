@@ -161,7 +161,9 @@ void mesh_fetched(struct mesh *self, const struct mesh_event *event)
     if (!fetch)
         return;
     *at = fetch->next;
-    if (fetch->work.eval)
+    if (fetch->is_submission)
+        mesh_submission_fetched(self, fetch, event->is_ok);
+    else if (fetch->work.eval)
         mesh_chore_fetched(self, fetch, event->is_ok);
     else
         mesh_note_own(self, (struct own_event){
@@ -195,7 +197,8 @@ static void tell_fence(struct mesh *self, const struct own_effect *from)
 static void answer(struct mesh *self, const struct own_effect *from)
 {
     if (from->token & MESH_OWN_TOKEN) {
-        mesh_undefer(self, from->token);
+        if (!mesh_submission_asked(self, from->token))
+            mesh_undefer(self, from->token);
         return;
     }
     struct mesh_effect *effect = mesh_effect(self, MESH_ANSWER);
@@ -220,12 +223,15 @@ static void act_own(struct mesh *self, const struct own_effect *effect)
             effect->token;
         break;
     case OWN_ACCEPTED:
+        if (mesh_submission_accepted(self, effect->id, effect->replicas))
+            break;
         out = mesh_effect(self, MESH_ACCEPTED);
         out->eval = effect->id;
         out->replicas = effect->replicas;
         break;
     case OWN_REFUSED:
-        refused(self, effect);
+        if (!mesh_submission_refused(self, effect->id, effect->why))
+            refused(self, effect);
         break;
     case OWN_ACTIVE:
         mesh_lead(self, effect->id, mesh_ballot(effect->fence));
@@ -238,6 +244,7 @@ static void act_own(struct mesh *self, const struct own_effect *effect)
         break;
     case OWN_FINAL:
         mesh_unlead(self, effect->id);
+        mesh_forget_live(self, effect->id);
         mesh_effect(self, MESH_FINAL)->eval = effect->id;
         break;
     case OWN_CANCELLED:

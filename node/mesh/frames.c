@@ -379,6 +379,19 @@ static void take_frame(struct mesh *self, uint64_t peer, const void *bytes, size
         on_progress(self, peer, &msg->progress);
         break;
     case WIRE_READ:
+        if (!(msg->read.rid & OWN_RID_SYNC)) /* somebody wants to know, and not a copy alone */
+            mesh_tell_live(self, peer, msg->read.eid);
+        to_own(self, peer, msg);
+        break;
+    case WIRE_LIVE:
+        mesh_hear_live(self, peer, &msg->live);
+        break;
+    case WIRE_SUBMIT:
+        mesh_on_submit(self, peer, &msg->submit);
+        break;
+    case WIRE_SUBMITTED:
+        mesh_on_submitted(self, peer, &msg->submitted);
+        break;
     case WIRE_PUT:
         to_own(self, peer, msg);
         break;

@@ -41,6 +41,7 @@ static void lose(struct mesh *self, uint64_t node, enum queue_loss loss)
     mesh_note_queue(self,
                     (struct queue_event){.kind = QUEUE_PEER_LOST, .peer = node, .loss = loss});
     mesh_note_agent(self, (struct agent_event){.kind = AGENT_PEER_LOST, .peer = node});
+    mesh_submission_peer_lost(self, node);
 }
 
 static void tell_machines(struct mesh *self, const struct swim_view *view, enum swim_what what)
@@ -195,6 +196,7 @@ void mesh_link_down(struct mesh *self, const struct mesh_event *event)
         mesh_note_swim(self, (struct swim_event){.kind = SWIM_LINK_LOST, .node = event->peer});
     mesh_note_own(self, (struct own_event){.kind = OWN_LINK_DOWN, .peer = event->peer});
     mesh_note_sync(self, (struct sync_event){.kind = SYNC_LINK_DOWN, .peer = event->peer});
+    mesh_submission_peer_lost(self, event->peer);
 }
 
 /* ---- own load -------------------------------------------------------------------------------- */

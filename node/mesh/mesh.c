@@ -212,6 +212,8 @@ void mesh_free(struct mesh *self)
     free_appends(self);
     free_lists(self);
     mesh_forget_failures(self, 0);
+    mesh_forget_live(self, 0);
+    mesh_free_submissions(self);
     sync_free(self->sync);
     agent_free(self->agent);
     queue_free(self->queue);
@@ -236,6 +238,7 @@ static void tick(struct mesh *self)
         mesh_note_sync(self, (struct sync_event){.kind = SYNC_TICK});
     if (self->leds && self->loads_told_ms + MESH_LOAD_MS <= self->now_ms)
         mesh_tell_loads(self);
+    mesh_tick_submissions(self);
 }
 
 static void drain(struct mesh *self)
@@ -251,18 +254,6 @@ static void drain(struct mesh *self)
     mesh_note_swim(self, (struct swim_event){.kind = SWIM_SELF, .member = member});
     mesh_note_agent(self, (struct agent_event){.kind = AGENT_DRAIN});
     mesh_note_own(self, (struct own_event){.kind = OWN_LEAVE});
-}
-
-/* A chore whose plan is still on its way to the disk is not over: it ends as one that was lost. */
-static void unready(struct mesh *self, const struct mesh_event *event)
-{
-    for (struct append *append = self->appends; append; append = append->next) {
-        if (append->who != APPEND_FOR_END || append->work.m != WORK_CHORE ||
-            append->work.eval != event->eval || append->work.p != event->work.p)
-            continue;
-        append->end = WORK_LOST;
-        append->blame = WORK_BLAME_CLUSTER;
-    }
 }
 
 static void take(struct mesh *self, const struct mesh_event *event)
@@ -310,8 +301,7 @@ static void take(struct mesh *self, const struct mesh_event *event)
         mesh_note_swim(self, (struct swim_event){.kind = SWIM_GEN_PERSISTED, .gen = event->token});
         break;
     case MESH_SUBMIT:
-        mesh_note_own(
-            self, (struct own_event){.kind = OWN_SUBMIT, .id = event->eval, .delta = event->delta});
+        mesh_submit(self, event);
         break;
     case MESH_CANCEL:
         mesh_note_own(
@@ -334,7 +324,6 @@ static void take(struct mesh *self, const struct mesh_event *event)
         mesh_progress(self, event);
         break;
     case MESH_UNREADY:
-        unready(self, event);
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_READY,
                                                    .eval = event->eval,
                                                    .p = event->work.p,
@@ -400,6 +389,7 @@ uint64_t mesh_deadline(const struct mesh *self)
     at = earlier(at, queue_deadline(self->queue));
     at = earlier(at, agent_deadline(self->agent));
     at = earlier(at, sync_deadline(self->sync));
+    at = earlier(at, mesh_submissions_deadline(self));
     if (self->leds)
         at = earlier(at, self->loads_told_ms + MESH_LOAD_MS);
     return self->note_count ? self->now_ms : at;
@@ -408,55 +398,6 @@ uint64_t mesh_deadline(const struct mesh *self)
 /* ---- questions ------------------------------------------------------------------------------- */
 
 const struct swim *mesh_members(const struct mesh *self) { return self->swim; }
-
-static struct doc_tally tally_of(const struct mesh *self, const struct work *work)
-{
-    for (const struct progress *at = self->progress; at; at = at->next)
-        if (work_is_same(&at->work, work))
-            return at->tally;
-    return (struct doc_tally){0};
-}
-
-/* What this node runs for others is known here, too. */
-static size_t add_local(const struct mesh *self, uint64_t eval, struct mesh_running *list,
-                        size_t count, size_t room)
-{
-    owned_mem struct work_item *items = mem_new_array(room + 1, sizeof *items);
-    size_t local = agent_items(self->agent, eval, self->now_ms, items, room);
-    for (size_t i = 0; i < local && i < room; i++)
-        if (items[i].phase == WORK_RUNNING && items[i].work.m != WORK_CHORE)
-            list[count++] = (struct mesh_running){.work = items[i].work,
-                                                  .peer = self->self,
-                                                  .since_ms = self->now_ms - items[i].elapsed_ms,
-                                                  .tally = tally_of(self, &items[i].work)};
-    return count;
-}
-
-size_t mesh_running(const struct mesh *self, uint64_t eval, struct mesh_running **out_owned)
-{
-    size_t room = queue_attempts(self->queue, eval, NULL, 0);
-    size_t count = 0;
-    if (mesh_led(self, eval)) {
-        owned_mem struct queue_attempt *attempts = mem_new_array(room + 1, sizeof *attempts);
-        *out_owned = mem_new_array(room + 1, sizeof **out_owned);
-        queue_attempts(self->queue, eval, attempts, room);
-        for (size_t i = 0; i < room; i++)
-            if (attempts[i].work.m != WORK_CHORE)
-                (*out_owned)[count++] =
-                    (struct mesh_running){.work = attempts[i].work,
-                                          .peer = attempts[i].peer,
-                                          .since_ms = attempts[i].since_ms,
-                                          .tally = tally_of(self, &attempts[i].work)};
-        return count;
-    }
-    *out_owned = mem_new_array(AGENT_SLOTS_MAX + 1, sizeof **out_owned);
-    return add_local(self, eval, *out_owned, count, AGENT_SLOTS_MAX);
-}
-
-bool mesh_is_preparing(const struct mesh *self, uint64_t eval)
-{
-    return mesh_led(self, eval) && queue_left(self->queue, eval).chores > 0;
-}
 
 struct mesh_load mesh_load(const struct mesh *self)
 {

@@ -85,7 +85,8 @@ enum mesh_event_kind {
     MESH_FETCHED,  /* token, is_ok */
     MESH_GEN_PERSISTED,
 
-    MESH_SUBMIT, /* eval, delta: the request; its blobs are durable here */
+    MESH_SUBMIT, /* eval, delta: the request; its blobs are durable here. With a key (req->key):
+                    token; another node may have it, or become its owner */
     MESH_CANCEL, /* eval, token */
     MESH_ASK,    /* eval, token: the newest that can be had of a document */
 
@@ -135,8 +136,8 @@ enum mesh_effect_kind {
     MESH_FETCH,       /* token, blobs, sources: all of these blobs, from any of these peers */
     MESH_PERSIST_GEN, /* gen */
 
-    MESH_ACCEPTED,  /* eval, replicas: durable on so many; now say 202 */
-    MESH_REFUSED,   /* eval, reason, retry_s */
+    MESH_ACCEPTED,  /* eval, token, replicas: durable on so many; now say 202 */
+    MESH_REFUSED,   /* eval, token, reason, retry_s */
     MESH_CANCELLED, /* token, is_ok: the wish is durable */
     MESH_ANSWER,    /* token, is_ok: docs.find() has what could be had; stale_ms */
 
@@ -200,7 +201,17 @@ uint64_t mesh_deadline(const struct mesh *self);
 /* Borrowed until the next step: who is there, for /network and /nodes. */
 const struct swim *mesh_members(const struct mesh *self);
 
-/* Which modules of an evaluation run where, as far as this node knows: owned array (free). */
+/* How an evaluation stands, for one that was submitted again. */
+enum mesh_standing {
+    MESH_UNKNOWN,
+    MESH_UNSURE,       /* there is a document; whether it was acknowledged is not known here */
+    MESH_ACKNOWLEDGED, /* it will come to its end */
+    MESH_WITHDRAWN,    /* cancelled before anything of it ran: the id is burnt */
+};
+enum mesh_standing mesh_standing(const struct mesh *self, uint64_t eval);
+
+/* Which modules of an evaluation run where, as far as this node knows: owned array (free). For one
+ * that another node leads: as that told with its last answer to MESH_ASK. */
 struct mesh_running {
     struct work work;
     uint64_t peer;
@@ -209,7 +220,7 @@ struct mesh_running {
 };
 size_t mesh_running(const struct mesh *self, uint64_t eval, struct mesh_running **out_owned);
 
-/* Says whether somebody gets a project of an evaluation ready that this node leads. */
+/* Says whether somebody gets a project of an evaluation ready; known as mesh_running() is. */
 bool mesh_is_preparing(const struct mesh *self, uint64_t eval);
 
 /* How busy this node is, as owner and as executor. */

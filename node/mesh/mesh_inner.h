@@ -62,6 +62,7 @@ struct fetch {
     uint64_t inner;
     struct work work;
     bool is_unwanted;
+    bool is_submission; /* see submit.c */
     struct fetch *next;
 };
 
@@ -123,6 +124,10 @@ struct mesh {
     size_t deferred_count;
     struct progress *progress;
     struct failure *failures;
+    struct view *views; /* see live.c */
+    size_t view_count;
+    struct submission *submissions; /* see submit.c */
+    size_t submission_count;
     uint64_t loads_told_ms;
     struct wire_load load;
     uint32_t shash;
@@ -239,6 +244,37 @@ void mesh_forget_progress(struct mesh *self, uint64_t eval, uint32_t p, uint32_t
 void mesh_keep_failure(struct mesh *self, const struct work *chore, const struct delta *delta);
 struct failure *mesh_failure(const struct mesh *self, uint64_t eval, uint32_t p);
 void mesh_forget_failures(struct mesh *self, uint64_t eval); /* 0: of all */
+
+/* ---- live.c: what runs of evaluations that others lead
+ * -------------------------------------------
+ */
+
+struct view;
+
+/* Tells whoever reads an evaluation that this node leads. */
+void mesh_tell_live(struct mesh *self, uint64_t peer, uint64_t eval);
+void mesh_hear_live(struct mesh *self, uint64_t peer, const struct wire_live *live);
+void mesh_forget_live(struct mesh *self, uint64_t eval); /* 0: of all */
+
+/* ---- submit.c: submissions under an Idempotency-Key
+ * ----------------------------------------------
+ */
+
+struct submission;
+
+void mesh_submit(struct mesh *self, const struct mesh_event *event);
+void mesh_on_submit(struct mesh *self, uint64_t peer, const struct wire_submit *submit);
+void mesh_on_submitted(struct mesh *self, uint64_t peer, const struct wire_submitted *told);
+void mesh_submission_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok);
+void mesh_submission_peer_lost(struct mesh *self, uint64_t peer);
+void mesh_tick_submissions(struct mesh *self);
+uint64_t mesh_submissions_deadline(const struct mesh *self);
+void mesh_free_submissions(struct mesh *self);
+
+/* Each says whether it was a submission's. */
+bool mesh_submission_asked(struct mesh *self, uint64_t token);
+bool mesh_submission_accepted(struct mesh *self, uint64_t eval, unsigned replicas);
+bool mesh_submission_refused(struct mesh *self, uint64_t eval, enum own_why why);
 
 /* ---- frames.c: messages about work, to the machine that they are for --------------------------
  */
