@@ -6,9 +6,9 @@
  * When the whole has a wrong hash, those who sent it are asked no more (or last, when it came from
  * several), and it begins anew.
  *
- * A node serves at most 4 uploads at once. Further ones are told who got the blob from here lately,
- * so that the number of sources doubles and the first one does not carry all. Only whole blobs
- * under their name are served, and one is pinned while it is.
+ * A node serves at most 4 uploads at once, not counting blobs of one piece. Further ones are told
+ * who got the blob from here lately, so that the number of sources doubles and the first one does
+ * not carry all. Only whole blobs under their name are served, and one is pinned while it is.
  *
  * The partial file of a fetch that failed, or was cancelled, is kept for a while: a later fetch of
  * the same blob goes on there. A restart of the node begins anew (the store empties its tmp

@@ -7,13 +7,14 @@
 #include "node/store/store.h"
 #include "proto/base/rand.h"
 
-#define BLOBS_ACTIVE_MAX  4  /* blobs that are pulled at once: as many as one node serves */
-#define BLOBS_UPLOADS_MAX 4  /* blobs that are served at once */
-#define BLOBS_WINDOW      4  /* requests that are under way for one blob */
-#define BLOBS_SOURCES_MAX 64 /* for one blob */
-#define BLOBS_COLD_MAX    16 /* partial files that nobody waits for */
-#define BLOBS_GIVEN       64 /* who got what lately */
-#define BLOBS_TRY_MAX     8  /* of them told to others */
+#define BLOBS_ACTIVE_MAX  4   /* blobs that are pulled at once: as many as one node serves */
+#define BLOBS_UPLOADS_MAX 4   /* blobs of more than one piece that are served at once */
+#define BLOBS_SMALL_MAX   256 /* and of one piece, which are gone in a moment */
+#define BLOBS_WINDOW      4   /* requests that are under way for one blob */
+#define BLOBS_SOURCES_MAX 64  /* for one blob */
+#define BLOBS_COLD_MAX    16  /* partial files that nobody waits for */
+#define BLOBS_GIVEN       64  /* who got what lately */
+#define BLOBS_TRY_MAX     8   /* of them told to others */
 #define BLOBS_BUCKETS     4096
 
 struct waiter {
@@ -124,7 +125,7 @@ struct blobs {
     LIST_HEAD(, fetch) by_hash[BLOBS_BUCKETS];
     TAILQ_HEAD(, answer) answers; /* to be told at the next turn */
     TAILQ_HEAD(, upload) uploads;
-    size_t upload_count;
+    size_t large_count, small_count; /* of uploads */
     TAILQ_HEAD(, question_have) questions;
     struct given given[BLOBS_GIVEN];
     size_t given_count; /* ever */

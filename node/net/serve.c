@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define IDLE_MS 3000 /* an upload that is asked for nothing more gives its place away */
+#define TURN_BYTES (1u << 20) /* that a turn of the loop reads and seals */
+#define IDLE_MS    3000       /* an upload that is asked for nothing more gives its place away */
 
 /* What the store's blobs are called: a GET names the content alone. */
 static const char *const exts[] = {"zst", "jsonl", "log", "txt", ""};
@@ -23,10 +24,16 @@ static struct upload *find(struct blobs *self, uint64_t nid, const struct hash *
     return NULL;
 }
 
+/* Where it counts: so that records, which are small, do not stand in line behind bundles. */
+static size_t *count_of(struct blobs *self, const struct upload *upload)
+{
+    return upload->size > WIRE_DATA_MAX ? &self->large_count : &self->small_count;
+}
+
 static void close_upload(struct blobs *self, struct upload *upload)
 {
     TAILQ_REMOVE(&self->uploads, upload, links);
-    self->upload_count--;
+    --*count_of(self, upload);
     store_unpin_blob(self->config.store, &upload->hash);
     close(upload->fd);
     free(upload);
@@ -62,7 +69,7 @@ static struct upload *open_upload(struct blobs *self, uint64_t nid, const struct
     upload->is_packed = is_packed;
     store_pin_blob(self->config.store, hash);
     TAILQ_INSERT_TAIL(&self->uploads, upload, links);
-    self->upload_count++;
+    ++*count_of(self, upload);
     return upload;
 }
 
@@ -94,21 +101,31 @@ static void note_given(struct blobs *self, const struct upload *upload)
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
 
-void serve_get(struct blobs *self, uint64_t nid, const struct wire_get *get)
+/* The upload that a GET belongs to; NULL when it was refused. */
+static struct upload *admit(struct blobs *self, uint64_t nid, const struct hash *hash)
 {
-    struct upload *upload = find(self, nid, &get->hash);
-    if (!upload && self->upload_count >= BLOBS_UPLOADS_MAX) {
-        blobs_stats(self)->blobs_busy++;
-        refuse(self, nid, &get->hash, WIRE_BLOB_BUSY);
-        return;
-    }
-    if (!upload)
-        upload = open_upload(self, nid, &get->hash);
+    struct upload *upload = find(self, nid, hash);
+    if (upload)
+        return upload;
+    upload = open_upload(self, nid, hash);
     if (!upload) {
         blobs_stats(self)->blobs_absent++;
-        refuse(self, nid, &get->hash, WIRE_BLOB_NONE);
-        return;
+        refuse(self, nid, hash, WIRE_BLOB_NONE);
+        return NULL;
     }
+    if (self->large_count <= BLOBS_UPLOADS_MAX && self->small_count <= BLOBS_SMALL_MAX)
+        return upload;
+    close_upload(self, upload);
+    blobs_stats(self)->blobs_busy++;
+    refuse(self, nid, hash, WIRE_BLOB_BUSY);
+    return NULL;
+}
+
+void serve_get(struct blobs *self, uint64_t nid, const struct wire_get *get)
+{
+    struct upload *upload = admit(self, nid, &get->hash);
+    if (!upload)
+        return;
     upload->heard_ms = clock_mono_ms();
     bool is_sound = get->off < upload->size || (get->off == 0 && upload->size == 0);
     if (!is_sound || get->len == 0 || upload->range_count == countof(upload->ranges)) {
@@ -166,14 +183,17 @@ static bool run(struct blobs *self, struct upload *upload, uint64_t now_ms, uint
 bool serve_run_all(struct blobs *self, uint64_t now_ms)
 {
     static uint8_t room[WIRE_DATA_MAX];
+    const uint64_t *sent = &blobs_stats(self)->blob_bytes_out;
+    uint64_t enough = *sent + TURN_BYTES;
     bool has_more = false;
-    struct upload *at = TAILQ_FIRST(&self->uploads);
-    while (at) {
-        struct upload *next = TAILQ_NEXT(at, links);
+    size_t left = self->large_count + self->small_count;
+    for (; left > 0 && *sent < enough; left--) { /* whoever had his turn goes to the end */
+        struct upload *at = TAILQ_FIRST(&self->uploads);
+        TAILQ_REMOVE(&self->uploads, at, links);
+        TAILQ_INSERT_TAIL(&self->uploads, at, links);
         has_more |= run(self, at, now_ms, room);
-        at = next;
     }
-    return has_more;
+    return has_more || left > 0;
 }
 
 void serve_has(struct blobs *self, uint64_t nid, const struct wire_has *has)

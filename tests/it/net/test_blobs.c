@@ -217,6 +217,24 @@ static void hundreds_of_small_ones_take_turns(void **unused)
     stop_peer(b);
 }
 
+static void small_ones_do_not_stand_in_line(void **unused)
+{
+    (void)unused;
+    struct peer_node *a = start_peer(1);
+    for (uint8_t i = 2; i <= 5; i++)
+        start_peer(i);
+    for (size_t len = 1; len <= 50; len++) {
+        struct hash hash = give(a, len, "jsonl");
+        for (size_t i = 1; i < 5; i++)
+            want(&crowd[i], &hash, "jsonl", a, NULL);
+    }
+    for (size_t i = 1; i < 5; i++)
+        until(crowd[i].done == 50 && crowd[i].code == ERR_NONE);
+    assert_int_equal(net_stats(a->node.net).blobs_busy, 0);
+    for (size_t i = 0; i < 5; i++)
+        stop_peer(&crowd[i]);
+}
+
 /* ---- sources that fail ----------------------------------------------------------------------- */
 
 static void another_source_goes_on_where_one_died(void **unused)
@@ -502,6 +520,7 @@ int main(void)
         IN_WORLD(blobs_of_every_size_arrive),
         IN_WORLD(many_at_once_are_one_fetch),
         IN_WORLD(hundreds_of_small_ones_take_turns),
+        IN_WORLD(small_ones_do_not_stand_in_line),
         IN_WORLD(another_source_goes_on_where_one_died),
         IN_WORLD(a_silent_source_is_left),
         IN_WORLD(a_wrong_blob_is_taken_from_another),
