@@ -41,10 +41,10 @@ static void finish(struct api *api, struct http_exchange *x, uint64_t id, lookup
 {
     struct err err = ERR_INIT;
     const struct doc *doc = store_find(api->config.store, id, &err);
-    if (doc && doc->req)
+    if (doc) /* perhaps without its request, which a damaged disk took */
         then(api, x, doc, stale_ms);
     else
-        refuse(x, doc ? &(struct err){.code = ERR_NOT_FOUND} : &err, id);
+        refuse(x, &err, id);
 }
 
 static void on_asked(void *arg, uint64_t id, bool is_known, uint64_t stale_ms)
