@@ -35,7 +35,8 @@ struct sim_node {
     struct id_node nid;
     uint64_t id, gen;
     unsigned life;
-    bool is_up, is_gone;
+    bool is_up, is_gone, is_leaving;
+    uint64_t leave_ms; /* it ends then at the latest */
     struct fake_docs docs;
     struct own *own;
     struct sync *sync;

@@ -173,10 +173,12 @@ static inline void do_own(struct world *self, unsigned n, const struct own_effec
     case OWN_NEWS:
         spread_rumor(self, n, effect);
         break;
+    case OWN_HANDED_OVER:
+        node->leave_ms = self->now;
+        break;
     case OWN_FINAL:
     case OWN_CANCELLED:
     case OWN_ANSWER:
-    case OWN_HANDED_OVER:
         break;
     }
 }

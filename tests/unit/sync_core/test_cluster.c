@@ -20,6 +20,7 @@ static void boot(struct world *self, unsigned n)
 {
     struct sim_node *node = &self->nodes[n];
     node->is_up = true;
+    node->is_leaving = false;
     node->life++;
     node->gen++;
     node->disk_ms = self->now;
@@ -124,7 +125,8 @@ static void tell_member(struct world *self, unsigned n, unsigned m, bool is_aliv
         .member = {.node = other->nid,
                    .gen = is_alive ? other->gen : node->seen_gen[m],
                    .state = is_alive ? OWN_ALIVE : OWN_DEAD,
-                   .is_refused = !is_alive && !other->is_up && self->side[n] == self->side[m]}};
+                   .is_refused = !is_alive && !other->is_up && self->side[n] == self->side[m],
+                   .is_draining = other->is_leaving}};
     node->sees[m] = is_alive;
     node->changed_ms[m] = 0;
     if (is_alive)
@@ -181,6 +183,21 @@ static void suspect_wrongly(struct world *self)
         tell_member(self, n, m, false);
 }
 
+/* Says goodbye, to whom it can, and hands over what it owns. */
+static void leave(struct world *self, unsigned n)
+{
+    struct sim_node *node = &self->nodes[n];
+    if (!node->is_up || node->is_leaving)
+        return;
+    TRACE(self, "n%u: leaves", n);
+    node->is_leaving = true;
+    node->leave_ms = self->now + 12000;
+    for (unsigned m = 0; m < self->count; m++)
+        if (m != n && self->nodes[m].is_up && self->nodes[m].sees[n] && can_talk(self, n, m))
+            tell_member(self, m, n, true);
+    step_own(self, n, &(struct own_event){.kind = OWN_LEAVE});
+}
+
 static void do_faults(struct world *self)
 {
     unsigned n = (unsigned)chance(self, self->count);
@@ -200,6 +217,8 @@ static void do_faults(struct world *self)
     }
     if (chance(self, 30) == 0)
         crash(self, n);
+    else if (chance(self, 60) == 0)
+        leave(self, n);
 }
 
 static void maybe_submit(struct world *self)
@@ -258,6 +277,8 @@ static void every_100ms(struct world *self)
         struct sim_node *node = &self->nodes[n];
         if (!node->is_up && !node->is_gone && self->now >= node->restart_ms)
             boot(self, n);
+        if (node->is_leaving && self->now >= node->leave_ms)
+            crash(self, n);
         for (unsigned m = 0; node->is_up && m < self->count; m++) {
             if (m != n)
                 look_at(self, n, m);
