@@ -259,6 +259,150 @@ static void turned_away_it_asks_again(void **unused)
     stop(&a);
 }
 
+/* ---- meetings -------------------------------------------------------------------------------- */
+
+#define NINE UINT64_C(0x0909090909090909)
+
+/* The old link is saying goodbye when the next one comes: order is kept by waiting. */
+static void a_new_link_waits_for_the_old_ones_end(void **unused)
+{
+    (void)unused;
+    struct node a;
+    struct wire_msg hello = hello_of(9), bye = {.kind = WIRE_BYE, .bye = {.reason = WIRE_BYE_IDLE}};
+    start(&a, 1);
+    struct hand old = hand_link(&a);
+    hand_send(&old, &bye);
+    until(hand_read(&old) && old.last == WIRE_BYE);
+    struct hand next = hand_connect(&a);
+    until(hand_read(&next) && link_is_open(next.link));
+    hand_send(&next, &hello);
+    hand_send(&next, &(struct wire_msg){.kind = WIRE_BEAT});
+    until(net_stats(a.net).strangers == 0); /* it is known who calls */
+    struct hand third = hand_connect(&a);   /* and again: the latest counts */
+    until(hand_read(&third) && link_is_open(third.link));
+    hand_send(&third, &hello);
+    hand_send(&third, &(struct wire_msg){.kind = WIRE_BEAT});
+    until(hand_read(&next) && next.ended);
+    assert_true(a.ups == 1 && a.downs == 0 && a.frames == 0);
+    hand_free(&old);
+    until(a.ups == 2 && a.frames == 1);
+    assert_true(a.downs == 1 && a.down == NET_DOWN_BYE);
+    until(hand_read(&third) && third.last == WIRE_HELLO);
+    hand_free(&next);
+    hand_free(&third);
+    stop(&a);
+}
+
+static void who_lost_the_link_gets_another(void **unused)
+{
+    (void)unused;
+    struct node a;
+    start(&a, 1);
+    struct hand old = hand_link(&a);
+    a.ups = 0;
+    struct hand next = hand_link(&a); /* the same life, and it opened both */
+    assert_true(a.downs == 1 && a.down == NET_DOWN_LOST);
+    assert_int_equal(net_stats(a.net).links, 1);
+    until(hand_read(&old) && old.ended);
+    hand_free(&old);
+    hand_free(&next);
+    stop(&a);
+}
+
+/* Ours is the smaller id, so theirs is turned away; but ours comes to nothing. Then theirs it is.
+ */
+static void what_waits_goes_out_on_their_link(void **unused)
+{
+    (void)unused;
+    struct node a, nine = {.id = NINE};
+    struct net_config one = world_config(1);
+    struct wire_msg hello = hello_of(9);
+    one.handshake_ms = 200;
+    start_with(&a, &one, "127.0.0.1:0");
+    int silent = raw_bound(SOCK_STREAM, &nine.addr);
+    assert_int_equal(listen(silent, 8), 0);
+    assert_int_equal(say(&a, &nine, 42, 4), 0);
+    struct hand hand = hand_connect(&a);
+    until(hand_read(&hand) && link_is_open(hand.link));
+    hand_send(&hand, &hello);
+    until(hand_read(&hand) && hand.ended);
+    assert_true(hand.last == WIRE_BYE && hand.reason == WIRE_BYE_DOUBLE);
+    hand_free(&hand);
+    until(net_stats(a.net).strangers == 0 && net_queued(a.net, NINE) == 4);
+    uint64_t later = clock_mono_ms() + 300; /* ours has failed by then */
+    until(clock_mono_ms() >= later);
+    hand = hand_link(&a);
+    until(hand_read(&hand) && hand.bodies == 2);
+    assert_true(a.downs == 0 && net_stats(a.net).frames_lost == 0);
+    hand_free(&hand);
+    close(silent);
+    stop(&a);
+}
+
+static void too_many_links_are_told_so(void **unused)
+{
+    (void)unused;
+    struct node a, b, other = {.id = 5};
+    struct net_config one = world_config(1);
+    one.links_max = 1;
+    start_with(&a, &one, "127.0.0.1:0");
+    start(&b, 2);
+    struct hand hand = hand_link(&a);
+    other.addr = b.addr;
+    assert_int_equal(say(&a, &other, 1, 4), ERR_BUSY);
+    assert_int_equal(say(&b, &a, 1, 4), 0);
+    until(b.downs == 1);
+    assert_int_equal(b.down, NET_DOWN_UNREACHED);
+    assert_int_equal(net_stats(a.net).links_crowded, 1);
+    hand_free(&hand);
+    stop(&a);
+    stop(&b);
+}
+
+static void a_link_may_be_dropped(void **unused)
+{
+    (void)unused;
+    struct node a;
+    start(&a, 1);
+    struct hand hand = hand_link(&a);
+    net_drop_link(a.net, NINE);
+    assert_false(net_has_link(a.net, NINE));
+    assert_int_equal(net_stats(a.net).links, 0);
+    until(hand_read(&hand) && hand.ended);
+    assert_int_equal(a.downs, 0);
+    net_drop_link(a.net, NINE);
+    hand_free(&hand);
+    stop(&a);
+}
+
+static bool has_left;
+static void on_left(void *arg)
+{
+    (void)arg;
+    has_left = true;
+}
+
+static void leaving_does_not_wait_for_ever(void **unused)
+{
+    (void)unused;
+    struct node a;
+    struct net_config one = world_config(1);
+    one.linger_ms = 100;
+    start_with(&a, &one, "127.0.0.1:0");
+    struct hand hand = hand_link(&a), stranger = hand_connect(&a);
+    until(hand_read(&stranger) && link_is_open(stranger.link));
+    has_left = false;
+    net_leave(a.net, on_left, NULL);
+    until(has_left);
+    assert_int_equal(net_stats(a.net).links, 0);
+    assert_int_equal(net_stats(a.net).strangers, 0);
+    until(hand_read(&hand) && hand.ended);
+    assert_true(hand.last == WIRE_BYE && hand.reason == WIRE_BYE_LEAVING);
+    hand_free(&hand);
+    hand_free(&stranger);
+    stop(&a);
+}
+
 int main(void)
 {
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, begin_world, end_world)
@@ -274,6 +418,12 @@ int main(void)
         IN_WORLD(no_connection_in_time_is_given_up),
         IN_WORLD(a_queue_without_a_link_is_bounded),
         IN_WORLD(turned_away_it_asks_again),
+        IN_WORLD(a_new_link_waits_for_the_old_ones_end),
+        IN_WORLD(who_lost_the_link_gets_another),
+        IN_WORLD(what_waits_goes_out_on_their_link),
+        IN_WORLD(too_many_links_are_told_so),
+        IN_WORLD(a_link_may_be_dropped),
+        IN_WORLD(leaving_does_not_wait_for_ever),
     };
     return cmocka_run_group_tests_name("members", tests, NULL, NULL);
 }
