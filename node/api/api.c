@@ -27,11 +27,11 @@ static const struct http_route rows[] = {
     {.method = "GET",
      .pattern = "/evaluation/:id/logs/:project",
      .scope = HTTP_USER,
-     .handler = details_build_log},
+     .handler = logs_set_up},
     {.method = "GET",
      .pattern = "/evaluation/:id/logs/:project/*module",
      .scope = HTTP_USER,
-     .handler = details_log},
+     .handler = logs_module},
     {.method = "GET", .pattern = "/stats", .scope = HTTP_USER, .handler = network_stats},
     {.method = "GET", .pattern = "/network", .scope = HTTP_USER, .handler = network_network},
     {.method = "GET", .pattern = "/peers", .scope = HTTP_USER, .handler = network_peers},
@@ -73,6 +73,7 @@ void api_free(struct api *self)
     if (!self)
         return;
     lookup_free_all(self);
+    gather_free_all(self);
     evaluation_free_waiters(self);
     submit_free_all(self);
     free(self->final_tag);

@@ -1,21 +1,32 @@
-/* details: every test of an evaluation, and what its modules printed. */
+/* details: every test of an evaluation, page by page. What modules said of their tests are blobs,
+ * on the nodes that ran them: those that a page needs and that are not here are fetched first. */
 #include "node/api/internal.h"
 
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define TESTS_LIMIT_DEFAULT 200
 #define TESTS_LIMIT_MAX     1000
 #define TESTS_ANSWER_MAX    (8u << 20) /* a page ends early here, … */
 #define TESTS_WORK_MS       30 /* … or when it has kept the loop so long; there is a next */
 #define CASES_MAX           (64u << 20)
+#define GATHER_MS           5000 /* to bring records here; then the page ends where one lacks */
+#define GATHER_MAX          64   /* at once */
+
+/* What is kept while records are brought here. */
+struct fetching {
+    uint64_t eval;
+    uint64_t until_ms;
+    struct hash *gone; /* nobody has them */
+    size_t gone_count;
+    size_t gone_room;
+    struct gather_blob wanted[GATHER_MAX];
+    size_t wanted_count;
+};
 
 struct page {
     struct json_out out;
@@ -32,6 +43,9 @@ struct page {
     uint64_t next_module;
     uint64_t next_line;
     bool is_cut;
+    struct fetching *fetching;
+    struct json_out missing; /* modules whose records nobody has */
+    bool has_missing;
 };
 
 static void put_item(struct page *page, const struct summary_module *module,
@@ -99,6 +113,45 @@ static bool is_bad_end(enum doc_outcome outcome)
            outcome != DOC_SKIPPED && outcome != DOC_CANCELLED;
 }
 
+static bool is_gone(const struct fetching *self, const struct hash *blob)
+{
+    for (size_t i = 0; i < self->gone_count; i++)
+        if (memcmp(&self->gone[i], blob, sizeof *blob) == 0)
+            return true;
+    return false;
+}
+
+static void want(struct fetching *self, const struct summary_module *module)
+{
+    if (self->wanted_count < GATHER_MAX)
+        self->wanted[self->wanted_count++] = (struct gather_blob){
+            .hash = module->rec->cases, .ext = "jsonl", .node = module->rec->node};
+}
+
+static void say_missing(struct page *page, const struct summary_module *module,
+                        const struct summary_project *project)
+{
+    struct json_out *out = &page->missing;
+    page->has_missing = true;
+    json_out_open_object(out);
+    json_out_key_str(out, "project", project->name);
+    json_out_key_str(out, "module", module->path);
+    json_out_close_object(out);
+}
+
+/* Returns false when the page ends before this module. */
+static bool offer_absent(struct page *page, const struct summary_module *module,
+                         const struct summary_project *project)
+{
+    if (is_gone(page->fetching, &module->rec->cases)) {
+        say_missing(page, module, project);
+        return true;
+    }
+    want(page->fetching, module);
+    page->is_cut = true;
+    return false;
+}
+
 static bool offer_module(struct api *self, struct page *page, const struct summary_module *module,
                          const struct summary_project *project)
 {
@@ -111,6 +164,8 @@ static bool offer_module(struct api *self, struct page *page, const struct summa
                offer_module_itself(page, module, project);
     if (!may_have(page, &module->rec->tally))
         return true;
+    if (!store_has_blob(self->config.store, &module->rec->cases, "jsonl"))
+        return offer_absent(page, module, project);
     if (page->has_read && clock_mono_ms() >= page->end_ms) { /* each page gets on */
         page->is_cut = true;
         return false;
@@ -134,6 +189,13 @@ static bool offer_module(struct api *self, struct page *page, const struct summa
     return true;
 }
 
+static bool is_asked_for(const struct page *page, const struct summary_module *module,
+                         const struct summary_project *project)
+{
+    return (!page->project || strcmp(page->project, project->name) == 0) &&
+           (!page->module || strcmp(page->module, module->path) == 0);
+}
+
 static void put_page(struct api *self, struct page *page, const struct summary *summary)
 {
     uint64_t index = 0;
@@ -142,14 +204,30 @@ static void put_page(struct api *self, struct page *page, const struct summary *
         const struct summary_project *project = &summary->projects[p];
         for (size_t m = 0; m < project->module_count; m++, index++) {
             const struct summary_module *module = &summary->modules[project->first_module + m];
-            if (index < page->from_module ||
-                (page->project && strcmp(page->project, project->name) != 0) ||
-                (page->module && strcmp(page->module, module->path) != 0))
+            if (index < page->from_module || !is_asked_for(page, module, project))
                 continue;
             page->next_module = index;
             if (!offer_module(self, page, module, project))
                 return;
             page->next_line = 0;
+        }
+    }
+}
+
+/* What this page, and perhaps the next one, needs behind the module at which it ended. */
+static void want_more(const struct api *self, const struct page *page,
+                      const struct summary *summary)
+{
+    uint64_t index = 0;
+    for (size_t p = 0; p < summary->project_count; p++) {
+        const struct summary_project *project = &summary->projects[p];
+        for (size_t m = 0; m < project->module_count; m++, index++) {
+            const struct summary_module *module = &summary->modules[project->first_module + m];
+            if (index > page->next_module && is_asked_for(page, module, project) && module->rec &&
+                doc_hash_is_set(&module->rec->cases) && may_have(page, &module->rec->tally) &&
+                !store_has_blob(self->config.store, &module->rec->cases, "jsonl") &&
+                !is_gone(page->fetching, &module->rec->cases))
+                want(page->fetching, module);
         }
     }
 }
@@ -189,131 +267,99 @@ static int read_page(const struct http_exchange *x, struct page *page, struct er
     return 0;
 }
 
-static void answer_tests(struct api *self, struct http_exchange *x, const struct doc *doc,
-                         uint64_t stale_ms)
+static void reply_page(struct http_exchange *x, struct page *page, const struct buf *missing)
+{
+    json_out_close_array(&page->out);
+    owned_mem char *next =
+        page->is_cut ? mem_printf("%" PRIu64 "-%" PRIu64, page->next_module, page->next_line)
+                     : NULL;
+    json_out_key_str(&page->out, "next", next);
+    if (page->has_missing) {
+        json_out_key(&page->out, "missing");
+        json_out_raw(&page->out, missing->data, missing->len);
+    }
+    json_out_close_object(&page->out);
+    buf_putc(page->text, '\n');
+    http_reply_json(x, 200, page->text);
+}
+
+static void free_fetching(void *state)
+{
+    struct fetching *self = state;
+    free(self->gone);
+    free(self);
+}
+
+static void on_gathered(struct api *self, struct http_exchange *x, void *state);
+
+static void answer_page(struct api *self, struct http_exchange *x, const struct doc *doc,
+                        struct fetching *fetching)
 {
     struct err err = ERR_INIT;
     owned_buf text = BUF_INIT;
-    struct page page = {.text = &text};
-    (void)stale_ms;
+    owned_buf missing = BUF_INIT;
+    struct page page = {.text = &text, .fetching = fetching};
     if (read_page(x, &page, &err)) {
         http_reply_problem(x, &err);
+        free_fetching(fetching);
         return;
     }
     owned_summary summary;
     summary_init(&summary, doc, NULL);
+    json_out_init(&page.missing, &missing);
+    json_out_open_array(&page.missing);
     json_out_init(&page.out, &text);
     json_out_open_object(&page.out);
     json_out_key(&page.out, "items");
     json_out_open_array(&page.out);
+    fetching->wanted_count = 0;
     put_page(self, &page, &summary);
-    json_out_close_array(&page.out);
-    owned_mem char *next =
-        page.is_cut ? mem_printf("%" PRIu64 "-%" PRIu64, page.next_module, page.next_line) : NULL;
-    json_out_key_str(&page.out, "next", next);
-    json_out_close_object(&page.out);
-    buf_putc(&text, '\n');
-    http_reply_json(x, 200, &text);
+    json_out_close_array(&page.missing);
+    if (fetching->wanted_count > 0 && clock_mono_ms() < fetching->until_ms) {
+        want_more(self, &page, &summary);
+        gather_blobs(self, x,
+                     &(struct gather_wish){.eval = doc->id,
+                                           .blobs = fetching->wanted,
+                                           .count = fetching->wanted_count,
+                                           .then = on_gathered,
+                                           .state = fetching,
+                                           .free_state = free_fetching});
+        return;
+    }
+    reply_page(x, &page, &missing);
+    free_fetching(fetching);
+}
+
+/* What was asked for and did not come is nowhere: so each round gets on. */
+static void on_gathered(struct api *self, struct http_exchange *x, void *state)
+{
+    struct fetching *fetching = state;
+    struct err err = ERR_INIT;
+    for (size_t i = 0; i < fetching->wanted_count; i++) {
+        const struct gather_blob *blob = &fetching->wanted[i];
+        if (store_has_blob(self->config.store, &blob->hash, blob->ext))
+            continue;
+        fetching->gone = mem_grow(fetching->gone, &fetching->gone_room, fetching->gone_count + 1,
+                                  sizeof *fetching->gone);
+        fetching->gone[fetching->gone_count++] = blob->hash;
+    }
+    const struct doc *doc = store_find(self->config.store, fetching->eval, &err);
+    if (doc) {
+        answer_page(self, x, doc, fetching);
+        return;
+    }
+    http_reply_problem(x, &err);
+    free_fetching(fetching);
+}
+
+static void answer_tests(struct api *self, struct http_exchange *x, const struct doc *doc,
+                         uint64_t stale_ms)
+{
+    (void)stale_ms;
+    struct fetching *fetching = mem_new(sizeof *fetching);
+    fetching->eval = doc->id;
+    fetching->until_ms = clock_mono_ms() + GATHER_MS;
+    answer_page(self, x, doc, fetching);
 }
 
 void details_tests(struct http_exchange *x, void *arg) { lookup_evaluation(arg, x, answer_tests); }
-
-/* ---- logs ------------------------------------------------------------------------------------ */
-
-static void answer_blob(struct api *self, struct http_exchange *x, const struct hash *blob,
-                        const char *ext)
-{
-    owned_mem char *path = store_blob_path(self->config.store, blob, ext);
-    owned_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    struct err err = ERR_INIT;
-    if (fd < 0 || fstat(fd, &st)) {
-        err_refuse(&err, ERR_NOT_FOUND, "log-not-found", "the log is not on this node any more");
-        http_reply_problem(x, &err);
-        return;
-    }
-    http_reply_file(x, 200, "text/plain; charset=utf-8", steal_fd(&fd), 0, (uint64_t)st.st_size);
-}
-
-static const struct summary_project *find_project(const struct summary *summary, const char *name)
-{
-    for (size_t p = 0; p < summary->project_count; p++)
-        if (strcmp(summary->projects[p].name, name) == 0)
-            return &summary->projects[p];
-    return NULL;
-}
-
-static const struct summary_module *
-find_module(const struct summary *summary, const struct summary_project *project, const char *path)
-{
-    for (size_t m = 0; m < project->module_count; m++) {
-        const struct summary_module *module = &summary->modules[project->first_module + m];
-        if (strcmp(module->path, path) == 0)
-            return module;
-    }
-    return NULL;
-}
-
-static void no_log(struct http_exchange *x, const char *what)
-{
-    struct err err = ERR_INIT;
-    err_refuse(&err, ERR_NOT_FOUND, "log-not-found", "%s", what);
-    http_reply_problem(x, &err);
-}
-
-/* What is there of one project. Each answers. */
-typedef void log_fn(struct api *self, struct http_exchange *x, const struct summary *summary,
-                    const struct summary_project *project);
-
-static void answer_log(struct api *self, struct http_exchange *x, const struct doc *doc,
-                       log_fn *answer)
-{
-    owned_summary summary;
-    summary_init(&summary, doc, NULL);
-    const struct summary_project *project = find_project(&summary, http_param(x, "project"));
-    if (project)
-        answer(self, x, &summary, project);
-    else
-        no_log(x, "the evaluation has no such project");
-}
-
-static void answer_module_log(struct api *self, struct http_exchange *x,
-                              const struct summary *summary, const struct summary_project *project)
-{
-    const struct summary_module *module = find_module(summary, project, http_param(x, "module"));
-    if (!module)
-        no_log(x, "the project has no such module");
-    else if (module->rec && doc_hash_is_set(&module->rec->out))
-        answer_blob(self, x, &module->rec->out, "log");
-    else
-        no_log(x, module->phase == SUMMARY_FINISHED ? "the module printed nothing"
-                                                    : "the module has not finished");
-}
-
-static void answer_build_log(struct api *self, struct http_exchange *x,
-                             const struct summary *summary, const struct summary_project *project)
-{
-    (void)summary;
-    if (project->log && doc_hash_is_set(project->log))
-        answer_blob(self, x, project->log, "txt");
-    else
-        no_log(x, "the project's set-up left no log");
-}
-
-static void module_log(struct api *self, struct http_exchange *x, const struct doc *doc,
-                       uint64_t stale_ms)
-{
-    (void)stale_ms;
-    answer_log(self, x, doc, answer_module_log);
-}
-
-static void build_log(struct api *self, struct http_exchange *x, const struct doc *doc,
-                      uint64_t stale_ms)
-{
-    (void)stale_ms;
-    answer_log(self, x, doc, answer_build_log);
-}
-
-void details_log(struct http_exchange *x, void *arg) { lookup_evaluation(arg, x, module_log); }
-
-void details_build_log(struct http_exchange *x, void *arg) { lookup_evaluation(arg, x, build_log); }

@@ -8,6 +8,7 @@
 
 #define WAIT_MAX_S 600
 
+struct gather;
 struct lookup;
 struct upload;
 struct waiter;
@@ -21,6 +22,7 @@ struct api {
     struct upload *uploads; /* being received, unpacked or made durable */
     unsigned upload_count;
     struct lookup *lookups; /* under way */
+    struct gather *gathers; /* under way */
     struct waiter *waiters; /* held answers */
     char *final_tag;        /* of the final document that was shown last, or NULL */
     struct buf final_text;
@@ -63,10 +65,36 @@ void evaluation_free_waiters(struct api *self);
 int evaluation_wait_seconds(const struct http_exchange *x, int64_t *seconds,
                             struct err *err) ERR_CHECKED;
 
-/* details.c */
+/* gather.c: brings blobs of an evaluation here, from whichever nodes have them, and calls `then`
+ * when it has done what it can in a few seconds. `state` goes to `then`, or to `free_state` when
+ * the client leaves before. */
+struct gather_blob {
+    struct hash hash;
+    const char *ext; /* static */
+    uint64_t node;   /* which made it; 0: not known */
+};
+
+typedef void gather_fn(struct api *self, struct http_exchange *x, void *state_owned);
+typedef void gather_free_fn(void *state_owned);
+
+struct gather_wish {
+    uint64_t eval;
+    const struct gather_blob *blobs; /* copied */
+    size_t count;
+    gather_fn *then;
+    void *state;
+    gather_free_fn *free_state;
+};
+
+void gather_blobs(struct api *self, struct http_exchange *x, const struct gather_wish *wish);
+void gather_free_all(struct api *self);
+
+/* details.c: every test of an evaluation. */
 void details_tests(struct http_exchange *x, void *arg);
-void details_log(struct http_exchange *x, void *arg);
-void details_build_log(struct http_exchange *x, void *arg);
+
+/* logs.c */
+void logs_module(struct http_exchange *x, void *arg);
+void logs_set_up(struct http_exchange *x, void *arg);
 
 /* operator.c */
 void operator_join(struct http_exchange *x, void *arg);

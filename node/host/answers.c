@@ -42,6 +42,7 @@ void host_ask(struct host *self, uint64_t id, host_ask_fn *done, void *arg)
 
 void host_forget(struct host *self, const void *arg)
 {
+    host_forget_blobs(self, arg);
     for (struct waiter *waiter = self->waiters; waiter; waiter = waiter->next)
         if (waiter->arg == arg)
             waiter->ask = NULL;

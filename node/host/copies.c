@@ -6,16 +6,32 @@
 #include "proto/base/mem.h"
 
 #define COPIES_AT_ONCE 4
+#define SOURCES_MAX    64
 
+static size_t add_source(uint64_t *out, size_t count, size_t room, uint64_t node)
+{
+    for (size_t i = 0; i < count; i++)
+        if (out[i] == node)
+            return count;
+    if (count < room)
+        out[count++] = node;
+    return count;
+}
+
+/* Those who should have it come first; then everybody, for who had it may have given it away. */
 size_t host_sources(const struct host *self, uint64_t eval, uint64_t executor, uint64_t *out,
                     size_t room)
 {
     const struct doc *doc = store_find(self->config.store, eval, NULL);
     size_t count = 0;
-    if (executor && count < room)
-        out[count++] = executor;
-    for (size_t i = 0; doc && doc->fence && i < doc->fence->rep_count && count < room; i++)
-        out[count++] = id_node_short(&doc->fence->reps[i]);
+    size_t alive_count;
+    const uint64_t *alive = swim_alive(mesh_members(self->mesh), &alive_count);
+    if (executor)
+        count = add_source(out, count, room, executor);
+    for (size_t i = 0; doc && doc->fence && i < doc->fence->rep_count; i++)
+        count = add_source(out, count, room, id_node_short(&doc->fence->reps[i]));
+    for (size_t i = 0; i < alive_count; i++)
+        count = add_source(out, count, room, alive[i]);
     return count;
 }
 
@@ -24,8 +40,12 @@ static void next_copies(struct host *self);
 static void on_copied(void *arg, const struct hash *hash, const struct err *err)
 {
     owned_mem struct copy *copy = arg;
+    struct copy **at = &copy->host->copying;
     (void)hash;
     (void)err; /* not to be had now; who asks for it later has another try */
+    while (*at != copy)
+        at = &(*at)->next;
+    *at = copy->next;
     copy->host->copies_at_work--;
     next_copies(copy->host);
 }
@@ -34,11 +54,13 @@ static void next_copies(struct host *self)
 {
     while (self->copies && self->copies_at_work < COPIES_AT_ONCE) {
         struct copy *copy = self->copies;
-        uint64_t sources[DOC_REPS_MAX + 1];
-        size_t count = host_sources(self, copy->eval, copy->executor, sources, DOC_REPS_MAX + 1);
+        uint64_t sources[SOURCES_MAX];
+        size_t count = host_sources(self, copy->eval, copy->executor, sources, SOURCES_MAX);
         self->copies = copy->next;
         if (!self->copies)
             self->copies_end = &self->copies;
+        copy->next = self->copying;
+        self->copying = copy;
         self->copies_at_work++;
         blobs_fetch(self->blobs, &copy->blob, copy->ext, sources, count, on_copied, copy);
     }
@@ -87,32 +109,67 @@ void host_copy_blobs(void *arg, const struct doc *doc, unsigned changed)
 }
 
 struct blob_wish {
+    struct host *host;
+    uint64_t ticket;
     host_blob_fn *done;
     void *arg;
+    struct blob_wish *next;
 };
+
+static void remove_wish(struct blob_wish *wish)
+{
+    struct blob_wish **at = &wish->host->wishes;
+    while (*at != wish)
+        at = &(*at)->next;
+    *at = wish->next;
+}
 
 static void on_wished(void *arg, const struct hash *hash, const struct err *err)
 {
     owned_mem struct blob_wish *wish = arg;
     (void)hash;
+    remove_wish(wish);
     wish->done(wish->arg, !err || err->code == ERR_NONE);
+}
+
+void host_forget_blobs(struct host *self, const void *arg)
+{
+    for (struct blob_wish *wish = self->wishes, *next; wish; wish = next) {
+        next = wish->next;
+        if (wish->arg != arg)
+            continue;
+        blobs_cancel(self->blobs, wish->ticket);
+        remove_wish(wish);
+        free(wish);
+    }
 }
 
 void host_blob(struct host *self, uint64_t eval, uint64_t executor, const struct hash *blob,
                const char *ext, host_blob_fn *done, void *arg)
 {
-    uint64_t sources[DOC_REPS_MAX + 1];
-    size_t count = host_sources(self, eval, executor, sources, DOC_REPS_MAX + 1);
+    uint64_t sources[SOURCES_MAX];
+    size_t count = host_sources(self, eval, executor, sources, SOURCES_MAX);
     struct blob_wish *wish = mem_new(sizeof *wish);
-    *wish = (struct blob_wish){.done = done, .arg = arg};
-    blobs_fetch(self->blobs, blob, ext, sources, count, on_wished, wish);
+    *wish = (struct blob_wish){.host = self, .done = done, .arg = arg, .next = self->wishes};
+    self->wishes = wish;
+    wish->ticket = blobs_fetch(self->blobs, blob, ext, sources, count, on_wished, wish);
+}
+
+static void free_copies(struct copy *list)
+{
+    for (struct copy *next; list; list = next) {
+        next = list->next;
+        free(list);
+    }
 }
 
 void host_free_copies(struct host *self)
 {
-    while (self->copies) {
-        struct copy *next = self->copies->next;
-        free(self->copies);
-        self->copies = next;
+    free_copies(self->copies);
+    free_copies(self->copying);
+    while (self->wishes) {
+        struct blob_wish *wish = self->wishes;
+        self->wishes = wish->next;
+        free(wish);
     }
 }

@@ -57,8 +57,8 @@ void host_adopt(int fd_owned, const void *first, size_t len, void *host);
  * retry_s: not taken. ERR_CONFLICT: draw another id. */
 typedef void host_submit_fn(void *arg, const struct err *err, unsigned replicas, unsigned retry_s);
 
-/* Submits `delta`, a request alone whose blobs are durable here. Copies. With a key, `done` may also
- * get ERR_UNPROCESSABLE: another request has it. */
+/* Submits `delta`, a request alone whose blobs are durable here. Copies. With a key, `done` may
+ * also get ERR_UNPROCESSABLE: another request has it. */
 void host_submit(struct host *self, const struct delta *delta, host_submit_fn *done, void *arg);
 
 /* Says that nobody wants the rest of an evaluation. */
@@ -89,7 +89,8 @@ void host_live_fini(struct host_live *self);
 typedef void host_final_fn(void *arg, uint64_t id);
 void host_on_final(struct host *self, host_final_fn *fn, void *arg);
 
-/* Brings a blob of a document here, if any of the nodes that should have it does. */
+/* Brings a blob of a document here, if any node that can be reached has it. `executor` made it; 0
+ * where that is not known. `done` comes from the loop. */
 typedef void host_blob_fn(void *arg, bool is_here);
 void host_blob(struct host *self, uint64_t eval, uint64_t executor, const struct hash *blob,
                const char *ext, host_blob_fn *done, void *arg);

@@ -7,6 +7,7 @@
 #include "node/own/docs.h"
 
 struct event;
+struct blob_wish;
 
 enum waiter_kind { WAITER_SUBMIT, WAITER_CANCEL, WAITER_ASK };
 
@@ -99,7 +100,9 @@ struct host {
     struct revision *revisions;
     struct copy *copies; /* wait */
     struct copy **copies_end;
+    struct copy *copying;
     size_t copies_at_work;
+    struct blob_wish *wishes; /* of the API */
     struct join *joins;
     struct later *laters; /* in order */
     struct later **laters_end;
@@ -143,6 +146,7 @@ void host_free_answers(struct host *self);
 void host_copy_blobs(void *host, const struct doc *doc, unsigned changed);
 size_t host_sources(const struct host *self, uint64_t eval, uint64_t executor, uint64_t *out,
                     size_t room);
+void host_forget_blobs(struct host *self, const void *arg);
 void host_free_copies(struct host *self);
 
 /* ---- peers.c --------------------------------------------------------------------------------- */
