@@ -38,8 +38,10 @@ static void send_round(struct own *self, struct eval *eval, const struct doc *do
             return;
         }
         struct wire_msg *msg = own_send(self, rep, WIRE_PUT);
-        msg->put = (struct wire_put){
-            .rid = eval->round.rid, .eid = eval->id, .kind = eval->round.kind, .delta = bytes};
+        msg->put = (struct wire_put){.rid = eval->round.rid,
+                                     .eid = eval->id,
+                                     .kind = (uint8_t)eval->round.kind,
+                                     .delta = bytes};
     }
 }
 

@@ -100,6 +100,8 @@ struct world {
 };
 
 static inline void violate(struct world *self, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static inline void violate(struct world *self, const char *fmt, ...)
 {
     va_list args;
     if (self->violation[0])

@@ -216,7 +216,6 @@ static inline void step_sync(struct world *self, unsigned n, const struct sync_e
 static inline void send_result(struct world *self, unsigned n, const struct delta *delta)
 {
     const struct doc *doc = fake_find(&self->nodes[n].docs, delta->id);
-    owned_buf text = BUF_INIT;
     if (!doc->fence || doc->fence->ballot.owner == self->nodes[n].id)
         return;
     struct own_hold *hold = NULL;
