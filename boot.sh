@@ -290,7 +290,10 @@ start_front() {
     mkdir -p "$front"
     nginx/render.sh "$front" "$front_port" "$upload_max" "${upstreams[@]}" >"$front/nginx.conf.new"
     if running front >/dev/null; then
-        cmp -s "$front/nginx.conf.new" "$front/nginx.conf" && return 0
+        if cmp -s "$front/nginx.conf.new" "$front/nginx.conf"; then
+            rm "$front/nginx.conf.new"
+            return 0
+        fi
         end front QUIT
     fi
     mv "$front/nginx.conf.new" "$front/nginx.conf"

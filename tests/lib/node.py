@@ -58,6 +58,8 @@ def find_address(text):
 
 
 class Node:
+    prefix = []  # a program that starts it, with its words
+
     def __init__(self, folder, *options, program=None, start=True, uid=None, env=None):
         self.data = os.path.join(str(folder), "data")
         self.log = os.path.join(str(folder), "node.log")
@@ -81,6 +83,10 @@ class Node:
 
     def start(self, *more):
         """Starts the node on its data folder and returns when it is ready."""
+        return self.wait_ready(self.launch(*more))
+
+    def launch(self, *more):
+        """Starts it only; returns what wait_ready() wants to know."""
         if not os.access(self.program, os.X_OK):
             raise NodeFailed(f"{self.program} is missing: ./boot.sh build")
         # A node that comes back has its old address, as one with a port of its own would.
@@ -88,9 +94,13 @@ class Node:
         argv = [self.program, "node", "--listen", listen, "--data", self.data]
         begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(argv + self.options + list(more), stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, cwd="/", **self.identity())
+            self.process = subprocess.Popen(self.prefix + argv + self.options + list(more),
+                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                            cwd="/", **self.identity())
         self.address = None
+        return begin
+
+    def wait_ready(self, begin):
         deadline = time.monotonic() + START_S
         while not self.is_ready(begin):
             if self.process.poll() is not None:
@@ -154,9 +164,12 @@ class Node:
 
     # ---- HTTP ----
 
+    def connection(self, timeout):
+        return http.client.HTTPConnection(self.address, timeout=timeout)
+
     def request(self, method, path, body=None, headers=None, timeout=60):
         """One request on its own connection. `path` goes out as it is."""
-        connection = http.client.HTTPConnection(self.address, timeout=timeout)
+        connection = self.connection(timeout)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()
