@@ -168,6 +168,35 @@ void network_load(struct http_exchange *x, void *arg)
     answer(x, &out);
 }
 
+struct counters {
+    struct json_out *out;
+    const char *part; /* static */
+};
+
+static void put_counter(void *arg, const char *part, const char *name, uint64_t value)
+{
+    struct counters *self = arg;
+    if (!self->part || strcmp(self->part, part) != 0) {
+        if (self->part)
+            json_out_close_object(self->out);
+        self->part = part;
+        json_out_key(self->out, part);
+        json_out_open_object(self->out);
+    }
+    json_out_key_uint(self->out, name, value);
+}
+
+/* For operators and `testmesh mesh`: {"net": {"datagrams_in": 7, …}, "swim": {…}, …}. */
+static void put_counters(struct json_out *out, const struct api *self)
+{
+    struct counters counters = {.out = out};
+    json_out_key(out, "counters");
+    json_out_open_object(out);
+    host_each_counter(self->config.host, put_counter, &counters);
+    json_out_close_object(out);
+    json_out_close_object(out);
+}
+
 /* What only the node itself knows. */
 static void put_self(struct json_out *out, const struct api *self)
 {
@@ -181,6 +210,13 @@ static void put_self(struct json_out *out, const struct api *self)
     json_out_open_object(out);
     put_load(out, self);
     json_out_close_object(out);
+    put_counters(out, self);
+}
+
+static void put_ago(struct json_out *out, const char *key, uint64_t at_ms)
+{
+    uint64_t now_ms = clock_mono_ms();
+    json_out_key_real(out, key, now_ms > at_ms ? (double)(now_ms - at_ms) / 1e3 : 0, 3);
 }
 
 static void put_peer(struct json_out *out, const struct api *self, const struct swim_view *view)
@@ -188,7 +224,8 @@ static void put_peer(struct json_out *out, const struct api *self, const struct 
     const struct wire_load *load =
         swim_load(host_members(self->config.host), id_node_short(&view->member.node));
     json_out_key_uint(out, "rtt_ms", view->rtt_ms);
-    json_out_key_real(out, "heard_s", (double)(clock_mono_ms() - view->heard_ms) / 1e3, 3);
+    if (view->heard_ms)
+        put_ago(out, "heard_s", view->heard_ms);
     json_out_key_bool(out, "agrees", view->agrees);
     json_out_key_bool(out, "compatible", view->is_compatible);
     json_out_key(out, "load");
@@ -226,6 +263,8 @@ static void put_node(struct json_out *out, const struct api *self, const struct 
     json_out_key_str(out, "id", id_node_hex(&view->member.node, nid));
     json_out_key_uint(out, "generation", view->member.gen);
     json_out_key_str(out, "state", state_of(self, view));
+    if (view->state_since_ms)
+        put_ago(out, "since_s", view->state_since_ms);
     if (view->is_self)
         put_self(out, self);
     else

@@ -325,7 +325,22 @@ const struct swim *host_members(const struct host *self) { return mesh_members(s
 
 uint64_t host_self(const struct host *self) { return self->self; }
 
-const struct net *host_net(const struct host *self) { return self->net; }
+struct counting {
+    mesh_counter_fn *fn;
+    void *arg;
+};
+
+static void on_net_counter(void *arg, const char *name, uint64_t value)
+{
+    const struct counting *counting = arg;
+    counting->fn(counting->arg, "net", name, value);
+}
+
+void host_each_counter(const struct host *self, mesh_counter_fn *fn, void *arg)
+{
+    net_each_stat(self->net, on_net_counter, &(struct counting){.fn = fn, .arg = arg});
+    mesh_each_counter(self->mesh, fn, arg);
+}
 
 void host_on_final(struct host *self, host_final_fn *fn, void *arg)
 {

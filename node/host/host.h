@@ -100,7 +100,9 @@ void host_blob(struct host *self, uint64_t eval, uint64_t executor, const struct
 struct mesh_load host_load(const struct host *self);
 const struct swim *host_members(const struct host *self);
 uint64_t host_self(const struct host *self); /* id_node_short() */
-const struct net *host_net(const struct host *self);
+
+/* Calls `fn` for each counter of the network ("net") and of the mesh. */
+void host_each_counter(const struct host *self, mesh_counter_fn *fn, void *arg);
 
 /* Looks for others at "192.168.1.20:5001", "name:5001" or "dns:name". Copies; goes on for ever.
  * Errors: ERR_INVALID. */

@@ -243,4 +243,8 @@ struct mesh_counters {
 };
 struct mesh_counters mesh_counters(const struct mesh *self);
 
+/* Calls `fn` for each counter of each machine ("swim", "own", …); those of one machine together. */
+typedef void mesh_counter_fn(void *arg, const char *part, const char *name, uint64_t value);
+void mesh_each_counter(const struct mesh *self, mesh_counter_fn *fn, void *arg);
+
 #endif
