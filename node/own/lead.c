@@ -192,7 +192,7 @@ static void hand_over(struct own *self, struct eval *eval, const struct doc *doc
     lead_end(self, eval);
     eval->is_solo = false;
     eval->round.rid = 0;
-    if (!to) { /* alone: it goes on in the next life */
+    if (!to || eval_top(eval, doc).epoch >= OWN_EPOCH_MAX) { /* it goes on in the next life */
         eval->stage = STAGE_IDLE;
         return;
     }

@@ -11,7 +11,8 @@
 #include "node/own/own.h"
 #include "proto/base/rand.h"
 
-#define NEVER UINT64_MAX
+#define NEVER         UINT64_MAX
+#define OWN_EPOCH_MAX (UINT32_MAX - 1)
 
 /* ms */
 #define BOOT_GRACE    3000 /* no claim so soon after the start: what others know comes first */
