@@ -96,7 +96,7 @@ static bool is_filtered(struct sim *self, unsigned from, unsigned to,
     owned_wire_msg msg = {0};
     struct err err = ERR_INIT;
     return wire_decode(effect->bytes, effect->len, &msg, &err) == 0 &&
-           self->filter->fn(self->filter->arg, self, from, to, &msg) == SIM_DROP;
+           self->filter->drops(self->filter->arg, self, from, to, &msg);
 }
 
 void links_send(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)

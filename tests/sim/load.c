@@ -37,7 +37,8 @@ struct sim_eval *load_make(struct sim *self, unsigned projects)
     if (self->eval_count == SIM_EVALS_MAX)
         return NULL;
     struct sim_eval *eval = &self->evals[self->eval_count++];
-    eval->id = 1 + (sim_hash3(self->options.seed, 8, self->eval_count, 0) & (ID_EVAL_MAX - 1));
+    eval->id = 1 + (sim_hash3(self->options.seed, 8, self->eval_count, self->next_eval) &
+                    (ID_EVAL_MAX - 1));
     eval->arena = arena_new(1024);
     struct doc_project *list = arena_take_array(eval->arena, projects, sizeof *list);
     for (unsigned p = 0; p < projects; p++) {

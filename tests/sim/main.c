@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct options {
     int64_t seed, count, nodes;
@@ -133,12 +132,12 @@ static int run_scenario(const struct options *options)
         fprintf(stderr, "mesh-sim: no mutation is called %s\n", options->mutation);
         return 2;
     }
-    for (size_t i = 0; i < scenario_count; i++) {
-        if (strcmp(scenarios[i].name, options->scenario) != 0)
-            continue;
+    const struct scenario *scenario = scenario_find(options->scenario);
+    if (scenario) {
         uint64_t hash;
-        unsigned bad = scenario_run(&scenarios[i], with.mutation, (uint64_t)options->seed,
-                                    options->trace ? stdout : NULL, &hash);
+        with.seed = (uint64_t)options->seed;
+        with.trace = options->trace ? stdout : NULL;
+        unsigned bad = scenario_play(scenario, &with, &hash);
         printf("seeds 1 violations %u hash %016" PRIx64 "\n", bad > 0, hash);
         return bad > 0;
     }

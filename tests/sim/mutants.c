@@ -17,7 +17,7 @@ static const struct mutant {
 } mutants[] = {
     {"ack-before-replicas", OWN_ACK_BEFORE_REPLICAS, 0, SIM_PERM, 50, NULL},
     {"ack-before-fsync", OWN_ACK_BEFORE_FSYNC, 0, SIM_BLACKOUT, 100, NULL},
-    {"seal-join-min", OWN_SEAL_JOIN_MIN, 0, SIM_PART, 300, "seal-join"},
+    {"seal-join-min", OWN_SEAL_JOIN_MIN, 0, SIM_PART, 300, NULL},
     {"no-epoch-bump", OWN_NO_EPOCH_BUMP, 0, SIM_PERM, 100, NULL},
     {"no-quorum", OWN_NO_QUORUM, 0, SIM_PART, 50, NULL},
     {"no-preread-no-grace", OWN_NO_PREREAD_NO_GRACE, 0, SIM_PART, 0, "preread"},
@@ -25,7 +25,7 @@ static const struct mutant {
     {"no-promise", OWN_NO_PROMISE, 0, SIM_PART, 0, "promise"},
     {"no-resend", OWN_NO_RESEND, 0, SIM_CRASH, 0, "resend"},
     {"no-refute", OWN_SOUND, SWIM_FAULT_NO_REFUTE, SIM_PART, 100, NULL},
-    {"count-unsent", OWN_SOUND, SWIM_FAULT_COUNT_UNSENT, SIM_PART, 100, NULL},
+    {"count-unsent", OWN_SOUND, SWIM_FAULT_COUNT_UNSENT, SIM_PART, 0, "unsent"},
 };
 
 bool mutant_apply(const char *name, struct sim_options *options)
@@ -68,16 +68,17 @@ static bool is_caught_by_seeds(const struct mutant *mutant, uint64_t seed)
 
 static bool is_caught_by_scenario(const struct mutant *mutant)
 {
-    for (size_t i = 0; mutant->scenario && i < scenario_count; i++) {
-        if (strcmp(scenarios[i].name, mutant->scenario) != 0)
-            continue;
-        uint64_t hash;
-        if (scenario_run(&scenarios[i], mutant->mutation, 1, NULL, &hash) == 0)
-            return false;
-        printf("caught %-20s by the scenario %s\n", mutant->name, mutant->scenario);
-        return true;
-    }
-    return false;
+    const struct scenario *scenario = mutant->scenario ? scenario_find(mutant->scenario) : NULL;
+    uint64_t hash;
+    if (!scenario || scenario_play(scenario,
+                                   &(struct sim_options){.seed = 1,
+                                                         .mutation = mutant->mutation,
+                                                         .swim_faults = mutant->swim_faults,
+                                                         .is_quiet = true},
+                                   &hash) == 0)
+        return false;
+    printf("caught %-20s by the scenario %s\n", mutant->name, mutant->scenario);
+    return true;
 }
 
 int mutants_run(uint64_t seed)
@@ -85,7 +86,7 @@ int mutants_run(uint64_t seed)
     int missed = 0;
     for (size_t i = 0; i < scenario_count; i++) {
         uint64_t hash;
-        if (scenario_run(&scenarios[i], OWN_SOUND, 1, NULL, &hash) == 0)
+        if (scenario_play(&scenarios[i], &(struct sim_options){.seed = 1}, &hash) == 0)
             continue;
         printf("the scenario %s finds fault with sound nodes\n", scenarios[i].name);
         missed++;

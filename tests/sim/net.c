@@ -2,6 +2,7 @@
 #include "tests/sim/sim.h"
 
 #include "proto/base/mem.h"
+#include "tests/sim/scenario.h"
 
 #include <string.h>
 
@@ -64,12 +65,30 @@ static void travel(struct sim *self, unsigned from, unsigned to, const uint8_t *
                                        .len = len});
 }
 
+static void show_filter(struct sim *self, unsigned from, unsigned to,
+                        const struct mesh_effect *effect)
+{
+    struct wire_packet_reader reader;
+    struct wire_packet_head head;
+    struct err err = ERR_INIT;
+    if (wire_packet_open(&reader, effect->bytes, effect->len, &head, &err) != 0)
+        return;
+    for (;;) {
+        owned_wire_msg msg = {0};
+        if (wire_packet_next(&reader, &msg, &err) <= 0)
+            return;
+        (void)self->filter->drops(self->filter->arg, self, from, to, &msg);
+    }
+}
+
 void net_send(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
 {
     struct sim_node *to = node_by_addr(self, &effect->addr);
     if (!to || effect->len > WIRE_PACKET_BODY)
         return;
     struct sim_path *path = &self->paths[node->index][to->index];
+    if (self->filter) /* it may look; datagrams are lost by chance alone */
+        show_filter(self, node->index, to->index, effect);
     uint8_t packet[WIRE_PACKET_MAX];
     size_t len = seal_close(node->seal, effect->bytes, effect->len, packet);
     const char *how = ">";

@@ -24,7 +24,7 @@
 #include <stdio.h>
 
 #define SIM_NODES_MAX 8
-#define SIM_EVALS_MAX 32
+#define SIM_EVALS_MAX 128
 #define SIM_MS        UINT64_C(1000) /* virtual time is in microseconds */
 #define SIM_S         (1000 * SIM_MS)
 #define SIM_NEVER     UINT64_MAX
