@@ -283,7 +283,7 @@ static bool is_too_long(const struct queue *self, const struct queue_run *run, u
         run->work.m == WORK_CHORE ? self->config.prepare_timeout_ms : run->eval->timeout_ms;
     if (run->is_waiting || limit == 0)
         return false;
-    return run->since_ms + 2 * limit < now_ms;
+    return run->since_ms + 2 * limit + QUEUE_SILENCE_MS < now_ms;
 }
 
 static void look_after_runs(struct queue *self, struct queue_peer *peer, uint64_t now_ms,
@@ -315,6 +315,13 @@ static void release_held(struct queue_eval *eval, uint64_t now_ms)
     }
 }
 
+/* Nodes may have left that were to do better. */
+static void judge_chores(struct queue *self, struct queue_eval *eval, struct queue_out *out)
+{
+    for (size_t i = 0; i < eval->project_count && eval->unready > 0; i++)
+        queue_judge_chore(self, eval, &eval->projects[i], out);
+}
+
 static void on_tick(struct queue *self, uint64_t now_ms, struct queue_out *out)
 {
     if (now_ms < self->tick_ms + QUEUE_TICK_MS)
@@ -322,9 +329,11 @@ static void on_tick(struct queue *self, uint64_t now_ms, struct queue_out *out)
     self->tick_ms = now_ms;
     for (size_t i = 0; i < self->peer_count; i++)
         look_after_runs(self, self->peers[i], now_ms, out);
-    for (size_t i = 0; i < self->eval_count; i++)
+    for (size_t i = 0; i < self->eval_count; i++) {
         if (self->evals[i]->held > 0)
             release_held(self->evals[i], now_ms);
+        judge_chores(self, self->evals[i], out);
+    }
 }
 
 static void tell_rumor(struct queue_eval *eval, struct queue_out *out)

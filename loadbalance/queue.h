@@ -42,6 +42,10 @@
  * - All else (not in the list of its own node, no beat, refused, never started) is the cluster's.
  *   After QUEUE_ATTEMPTS_MAX attempts it is given up, blame cluster, so that every evaluation ends.
  *
+ * A chore that failed through no fault of the project is tried on another node, and given up (blame
+ * cluster) after QUEUE_PREPARES_MAX of them, or when no node is left that has not tried: the same
+ * installer on the same node would only say the same again.
+ *
  * A module counts once however often it ran: an attempt is only a way to get its record, and who
  * brings the record does not matter.
  *
@@ -69,7 +73,7 @@ struct queue_config {
     uint64_t self; /* this node, which is also a peer of its own (rtt 0) */
     uint64_t seed;
     uint32_t prepare_ms; /* how long a preparation takes as long as none was measured; 0: 5000 */
-    uint32_t prepare_timeout_ms; /* when a chore is taken for stuck; 0: 1,800,000 */
+    uint32_t prepare_timeout_ms; /* of a chore, as timeout_ms of a module; 0: 1,800,000 */
 };
 
 enum queue_event_kind {
@@ -118,10 +122,10 @@ struct queue_event {
     struct work_ballot ballot;
     uint32_t p, m;
     /* ADD_EVAL */
-    uint32_t weight; /* its share, ≥ 1 */
-    uint32_t
-        timeout_ms;  /* of one module, at the executor; an attempt that takes twice that is lost */
-    bool is_adopted; /* taken over: others may be running parts of it (QUEUE_ADOPT_MS) */
+    uint32_t weight;     /* its share, ≥ 1 */
+    uint32_t timeout_ms; /* of one module, at the executor; an attempt that takes twice that, and
+                            QUEUE_SILENCE_MS to begin and to end, is lost */
+    bool is_adopted;     /* taken over: others may be running parts of it (QUEUE_ADOPT_MS) */
     /* ADD_PROJECT */
     bool has_plan;
     uint32_t estimate_ms;

@@ -3,42 +3,55 @@
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
-static bool is_everywhere(const struct queue *self, const struct queue_eval *eval, uint32_t p,
-                          enum link_bit bit)
+/* Did it fail on each node that takes work? */
+static bool has_failed_everywhere(const struct queue *self, const struct queue_eval *eval,
+                                  uint32_t p)
 {
+    bool is_anybody = false;
     for (size_t i = 0; i < self->peer_count; i++) {
         const struct queue_peer *peer = self->peers[i];
         const struct queue_link *link = queue_link_find(eval, peer);
-        if (!peer->load.is_draining && !(link && (queue_link_bits(link, p) & bit)))
+        if (peer->load.is_draining)
+            continue;
+        is_anybody = true;
+        if (!link || !(queue_link_bits(link, p) & LINK_FAILED))
             return false;
     }
-    return true;
+    return is_anybody;
 }
 
-/* The chore failed on that node; another may do better, or the same after all others. */
+void queue_judge_chore(struct queue *self, struct queue_eval *eval, struct queue_project *project,
+                       struct queue_out *out)
+{
+    if (!project->is_unready ||
+        (project->failures < QUEUE_PREPARES_MAX && !has_failed_everywhere(self, eval, project->p)))
+        return;
+    struct work work = {.eval = eval->id,
+                        .p = project->p,
+                        .m = WORK_CHORE,
+                        .n = project->chore.n,
+                        .ballot = eval->ballot};
+    project->chore.state = TASK_GIVEN_UP;
+    queue_project_refresh(eval, project);
+    queue_give_up(self, eval, &work, WORK_BLAME_CLUSTER, out);
+}
+
+/* The chore failed on that node; another may do better. */
 static void on_unprepared(struct queue *self, struct queue_run *run,
                           const struct queue_event *event, struct queue_out *out)
 {
     struct queue_eval *eval = run->eval;
-    struct work work = run->work;
-    struct queue_project *project = &eval->projects[work.p];
+    struct queue_project *project = &eval->projects[run->work.p];
     struct queue_link *link = queue_link_get(eval, run->peer);
+    queue_run_free(run);
     if (event->blame == WORK_BLAME_PROJECT) {
         queue_project_hold(eval, project, event->now_ms + QUEUE_HOLD_MS);
-        queue_run_free(run);
         return;
     }
-    bool was_needed = project->ready == 0;
-    queue_link_set(eval, link, work.p, LINK_FAILED, 0);
-    queue_run_free(run);
-    if (was_needed && ++project->failures >= QUEUE_PREPARES_MAX) {
-        project->chore.state = TASK_GIVEN_UP;
-        queue_project_refresh(eval, project);
-        queue_give_up(self, eval, &work, WORK_BLAME_CLUSTER, out);
-    } else if (is_everywhere(self, eval, work.p, LINK_FAILED)) {
-        for (size_t i = 0; i < eval->link_count; i++)
-            queue_link_set(eval, eval->links[i], work.p, 0, LINK_FAILED);
-    }
+    if (project->ready == 0 && project->failures < QUEUE_PREPARES_MAX)
+        project->failures++;
+    queue_link_set(eval, link, project->p, LINK_FAILED, 0);
+    queue_judge_chore(self, eval, project, out);
 }
 
 static void chore_done(struct queue *self, struct queue_run *run, uint32_t took_ms)

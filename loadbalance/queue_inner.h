@@ -177,6 +177,10 @@ void queue_cancel(const struct queue_run *run, struct queue_out *out);
 void queue_ended(struct queue *self, const struct queue_event *event, struct queue_out *out);
 void queue_beat(struct queue *self, const struct queue_event *event, struct queue_out *out);
 
+/* Gives a project up that no node can get ready. */
+void queue_judge_chore(struct queue *self, struct queue_eval *eval, struct queue_project *project,
+                       struct queue_out *out);
+
 /* ---- queue_task.c ------------------------------------------------------------------------------
  */
 

@@ -177,15 +177,73 @@ static void what_fails_on_one_node_is_tried_on_another(void **unused)
     assert_int_equal(assigned_count(), 0);
     claim_chore(B, 1, NULL, 0);
     ends(B, assigned(0), WORK_UNPREPARED, WORK_BLAME_CLUSTER);
-    claim_chore(A, 1, NULL, 0); /* it failed everywhere: from the start */
-    ends(A, assigned(0), WORK_UNPREPARED, WORK_BLAME_CLUSTER);
-    const struct queue_effect *gave_up = effect(QUEUE_GIVE_UP);
+    const struct queue_effect *gave_up = effect(QUEUE_GIVE_UP); /* it failed everywhere */
     assert_non_null(gave_up);
     assert_int_equal(gave_up->blame, WORK_BLAME_CLUSTER);
     assert_int_equal(out.items[gave_up->first].work.m, WORK_CHORE);
     claim_chore(B, 1, NULL, 0);
     assert_int_equal(assigned_count(), 0);
     assert_int_equal(effect(QUEUE_NOWORK)->queued, 0);
+}
+
+static void a_node_alone_is_not_asked_twice(void **unused)
+{
+    (void)unused;
+    peer(A, 1, 0);
+    evaluation(1);
+    project(1, 0);
+    claim_chore(A, 1, NULL, 0);
+    ends(A, assigned(0), WORK_UNPREPARED, WORK_BLAME_CLUSTER);
+    assert_int_equal(effect(QUEUE_GIVE_UP)->blame, WORK_BLAME_CLUSTER);
+}
+
+static void what_failed_on_three_nodes_is_not_tried_on_a_fourth(void **unused)
+{
+    (void)unused;
+    const uint64_t nodes[] = {A, B, C};
+    peer(40, 1, 0);
+    evaluation(1);
+    project(1, 0);
+    for (size_t i = 0; i < QUEUE_PREPARES_MAX; i++)
+        peer(nodes[i], 1, 0);
+    for (size_t i = 0; i < QUEUE_PREPARES_MAX; i++) {
+        assert_null(effect(QUEUE_GIVE_UP));
+        claim_chore(nodes[i], 1, NULL, 0);
+        ends(nodes[i], assigned(0), WORK_UNPREPARED, WORK_BLAME_CLUSTER);
+    }
+    assert_int_equal(effect(QUEUE_GIVE_UP)->blame, WORK_BLAME_CLUSTER);
+}
+
+static void nobody_waits_for_a_node_that_left(void **unused)
+{
+    (void)unused;
+    peer(A, 1, 0);
+    peer(B, 1, 0);
+    evaluation(1);
+    project(1, 0);
+    claim_chore(A, 1, NULL, 0);
+    ends(A, assigned(0), WORK_UNPREPARED, WORK_BLAME_CLUSTER);
+    assert_null(effect(QUEUE_GIVE_UP));
+    lost(B, QUEUE_LEFT);
+    uint64_t given_up = queue_stats(queue).given_up;
+    passes(2000);
+    assert_int_equal(queue_stats(queue).given_up, given_up + 1);
+}
+
+/* It goes on elsewhere, and may begin here again. */
+static void a_node_that_drains_has_no_say(void **unused)
+{
+    (void)unused;
+    peer(A, 1, 0);
+    evaluation(1);
+    project(1, 0);
+    claim_chore(A, 1, NULL, 0);
+    struct work chore = assigned(0);
+    step((struct queue_event){
+        .kind = QUEUE_PEER, .peer = A, .load = {.slots = 1, .is_draining = true}});
+    ends(A, chore, WORK_UNPREPARED, WORK_BLAME_CLUSTER);
+    passes(5000);
+    assert_int_equal(queue_stats(queue).given_up, 0);
 }
 
 static void a_broken_project_waits_for_its_record(void **unused)
@@ -334,6 +392,10 @@ int main(void)
         TOLD(another_node_helps_where_it_gains_more_than_it_costs),
         TOLD(no_chore_while_enough_is_ready),
         TOLD(what_fails_on_one_node_is_tried_on_another),
+        TOLD(a_node_alone_is_not_asked_twice),
+        TOLD(what_failed_on_three_nodes_is_not_tried_on_a_fourth),
+        TOLD(nobody_waits_for_a_node_that_left),
+        TOLD(a_node_that_drains_has_no_say),
         TOLD(a_broken_project_waits_for_its_record),
         TOLD(what_only_a_dead_node_had_ready_is_prepared_again),
         TOLD(work_is_offered_to_the_best_and_to_who_comes_later),

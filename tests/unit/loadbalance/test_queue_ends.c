@@ -258,11 +258,11 @@ static void nothing_runs_for_ever(void **unused)
     given_modules((uint32_t[]){900}, 1);
     claim(A, 1, 1);
     struct work work = assigned(0);
-    for (size_t i = 0; i < 23; i++) {
+    for (size_t i = 0; i < 26; i++) {
         passes(5000);
         beat(A, &work, 1, WORK_RUNNING);
     }
-    assert_int_equal(queue_left(queue, 1).running, 1); /* 115 s of 2 * 60 */
+    assert_int_equal(queue_left(queue, 1).running, 1); /* 130 s of 2 * 60 + 15 */
     passes(6000);
     assert_int_equal(queue_left(queue, 1).modules, 1);
 }
