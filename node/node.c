@@ -223,6 +223,13 @@ static int open_prepare(struct node *self, struct err *err)
     return self->prepare ? 0 : err->code;
 }
 
+/* An environment, then a slot, byte code and the list of modules; each may take its whole time. */
+static uint32_t prepare_limit_ms(const struct node_options *options)
+{
+    uint64_t ms = options->env_timeout_ms + 4 * options->module_timeout_ms;
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
 static void name_node(struct node *self)
 {
     const char *wanted = self->options.name;
@@ -263,6 +270,7 @@ static int open_host(struct node *self, struct err *err)
                               .join_count = options->join.count,
                               .slots = self->slots,
                               .chores = PREPARE_AT_ONCE,
+                              .prepare_timeout_ms = prepare_limit_ms(options),
                               .memory_mb = machine_memory_mb(),
                               .allow_single = options->allow_single},
         err);

@@ -265,6 +265,8 @@ static struct mesh *make_mesh(struct host *self, const struct wire_addr *addr, u
         .estimate_arg = self->executor,
         .slots = self->config.slots,
         .chores = self->config.chores,
+        .module_timeout_ms = (uint32_t)self->config.executor.limits.wall_ms,
+        .prepare_timeout_ms = self->config.prepare_timeout_ms,
         .allow_single = self->config.allow_single,
         .had_peers = had_peers});
 }

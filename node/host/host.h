@@ -23,6 +23,7 @@ struct host_config {
     size_t join_count;
     unsigned slots;
     unsigned chores;
+    uint32_t prepare_timeout_ms; /* of a chore, all its steps together */
     uint32_t memory_mb;
     bool allow_single;
 };

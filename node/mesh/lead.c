@@ -52,6 +52,15 @@ static void feed_project(struct mesh *self, const struct doc *doc, uint32_t p)
         feed_modules(self, doc, plan);
 }
 
+/* A request may shorten what the operator allows. */
+static uint32_t timeout_of(const struct mesh *self, const struct doc *doc)
+{
+    uint32_t allowed_ms =
+        self->config.module_timeout_ms ? self->config.module_timeout_ms : TIMEOUT_MS;
+    uint64_t wanted_ms = (uint64_t)doc->req->options.timeout_s * 1000;
+    return wanted_ms && wanted_ms < allowed_ms ? (uint32_t)wanted_ms : allowed_ms;
+}
+
 void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot)
 {
     const struct doc *doc = mesh_doc(self, eval);
@@ -66,16 +75,14 @@ void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot)
     }
     led->ballot = ballot;
     led->news = 0;
-    uint32_t timeout_s = doc->req->options.timeout_s;
     mesh_tell_loads(self);
-    mesh_note_queue(self,
-                    (struct queue_event){
-                        .kind = QUEUE_ADD_EVAL,
-                        .eval = eval,
-                        .ballot = ballot,
-                        .weight = (uint32_t)(WEIGHT_OF_PRIORITY_0 + doc->req->options.priority),
-                        .timeout_ms = timeout_s ? timeout_s * 1000 : TIMEOUT_MS,
-                        .is_adopted = ballot.epoch > 1});
+    mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ADD_EVAL,
+                                               .eval = eval,
+                                               .ballot = ballot,
+                                               .weight = (uint32_t)(WEIGHT_OF_PRIORITY_0 +
+                                                                    doc->req->options.priority),
+                                               .timeout_ms = timeout_of(self, doc),
+                                               .is_adopted = ballot.epoch > 1});
     for (uint32_t p = 0; p < doc->req->project_count; p++)
         feed_project(self, doc, p);
 }

@@ -158,7 +158,10 @@ struct mesh *mesh_new(const struct mesh_config *config)
                                              .allow_single = config->allow_single,
                                              .had_peers = config->had_peers,
                                              .mutation = config->mutation});
-    self->queue = queue_new(&(struct queue_config){.self = self->self, .seed = config->seed + 2});
+    self->queue =
+        queue_new(&(struct queue_config){.self = self->self,
+                                         .seed = config->seed + 2,
+                                         .prepare_timeout_ms = config->prepare_timeout_ms});
     self->agent = agent_new(&(struct agent_config){
         .self = self->self, .seed = config->seed + 3, .chores = config->chores});
     self->sync = sync_new(&(struct sync_config){.self = self->self,

@@ -52,10 +52,12 @@ struct mesh_config {
     void *estimate_arg;
     unsigned slots;             /* modules at a time */
     unsigned chores;            /* projects that are prepared beside each other */
-    bool allow_single;          /* acknowledge with one copy although others were known */
-    bool had_peers;             /* an earlier life of this node knew another one */
-    enum own_mutation mutation; /* the simulator's: a rule to break on purpose, as is the next */
-    uint32_t faults;            /* enum swim_fault */
+    uint32_t module_timeout_ms; /* a module's, as long as its request does not say less; 0: 300 s */
+    uint32_t prepare_timeout_ms; /* a chore's; 0: 30 minutes */
+    bool allow_single;           /* acknowledge with one copy although others were known */
+    bool had_peers;              /* an earlier life of this node knew another one */
+    enum own_mutation mutation;  /* the simulator's: a rule to break on purpose, as is the next */
+    uint32_t faults;             /* enum swim_fault */
 };
 
 /* Returns owned; copies `config` but for what it borrows. */
