@@ -3,7 +3,7 @@
 
     python3 tests/run.py                  all, as often as fits a coffee
     python3 tests/run.py --full           the same with the large numbers
-    python3 tests/run.py --only unit      one suite: layers, unit, it, fuzz, pytest-it, e2e
+    python3 tests/run.py --only unit      one suite: layers, unit, it, fuzz, sim, pytest-it, e2e
     python3 tests/run.py --only test_api  programs and files whose name has that in it
     python3 tests/run.py --list
 
@@ -310,6 +310,7 @@ SUITES = [
     ("unit", suite_programs("unit", 2)),
     ("it", suite_programs("it", 1)),  # real processes and limits: one at a time
     ("fuzz", suite_fuzz),
+    ("sim", suite_pytest_side_by_side("sim", "tests/sim/test_*.py")),
     ("pytest-it", suite_pytest_side_by_side("pytest-it", "tests/it/test_*.py")),
     ("e2e", suite_pytest("e2e", "tests/e2e/test_*.py")),
 ]
