@@ -378,7 +378,7 @@ verb_start() {
 take_key() {
     local from=$1 to=$state/member.key text
     if [[ -n $from ]]; then
-        text=$(<"$from") || die "--key $from cannot be read"
+        text=$(cat -- "$from" 2>/dev/null) || die "--key $from cannot be read"
     elif [[ -n ${TESTMESH_CLUSTER_KEY:-} ]]; then
         text=$TESTMESH_CLUSTER_KEY
     elif [[ -s $to ]]; then
@@ -389,7 +389,9 @@ take_key() {
     else
         die "the mesh's key is needed: --key FILE, a copy of .testmesh/cluster.key of the other machine"
     fi
-    grep -qxE '[0-9A-Fa-f]{64}' <<<"$text" || die "that is no key: a line of 64 hexadecimal digits is one"
+    if ! grep -qxE '[0-9A-Fa-f]{64}' <<<"$text" || grep -qvxE '[0-9A-Fa-f]{64}|#.*|[[:space:]]*' <<<"$text"; then
+        die "that is no key: a line of 64 hexadecimal digits is one"
+    fi
     rm -f "$to"
     (umask 077 && printf '%s\n' "$text" >"$to")
 }
@@ -539,13 +541,19 @@ Other TESTMESH_… variables are options of the nodes: build/release/testmesh no
 END
 }
 
-verb=${1:-boot}
-[[ $# -gt 0 ]] && shift
-case $verb in
-boot | test | build | start | stop | restart | status | logs | join | clean | help) "verb_$verb" "$@" ;;
--h | --help) verb_help ;;
-*)
-    verb_help >&2
-    exit 4
-    ;;
-esac
+# Read as a whole before it runs: this file may change under a script that takes minutes.
+main() {
+    local verb=${1:-boot}
+    [[ $# -gt 0 ]] && shift
+    case $verb in
+    boot | test | build | start | stop | restart | status | logs | join | clean | help) "verb_$verb" "$@" ;;
+    -h | --help) verb_help ;;
+    *)
+        verb_help >&2
+        exit 4
+        ;;
+    esac
+    exit
+}
+
+main "$@"
