@@ -1,6 +1,6 @@
 /* copies: what tests printed and how each of them ended are blobs on the node that ran them. The
- * replicas of an evaluation keep copies, made one after another and in no hurry; any other node
- * gets one when somebody asks. */
+ * replicas of an evaluation keep copies, made a few at a time as the records come, and once more
+ * for what is missing when the result stands; any other node gets one when somebody asks. */
 #include "node/host/host_inner.h"
 
 #include "proto/base/mem.h"
@@ -87,19 +87,31 @@ static bool is_replica(const struct host *self, const struct doc *doc)
     return false;
 }
 
-/* When its result stands: until then the executor has what it made, and the document changes with
- * every module. */
+static void want_copies(struct host *self, uint64_t eval, const struct doc_rec *recs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        want_copy(self, eval, recs[i].node, &recs[i].cases, "jsonl");
+        want_copy(self, eval, recs[i].node, &recs[i].out, "log");
+    }
+}
+
+void host_copy_results(struct host *self, const struct delta *delta)
+{
+    const struct doc *doc =
+        delta->res_count ? store_find(self->config.store, delta->id, NULL) : NULL;
+    if (!doc || !is_replica(self, doc))
+        return;
+    want_copies(self, delta->id, delta->res, delta->res_count);
+    next_copies(self);
+}
+
 void host_copy_blobs(void *arg, const struct doc *doc, unsigned changed)
 {
     struct host *self = arg;
     if (!(changed & (DOC_CHANGED_SEAL | DOC_CHANGED_COM)) || !doc_is_final(doc) ||
         !is_replica(self, doc))
         return;
-    for (size_t i = 0; i < doc->seal->vec_count; i++) {
-        const struct doc_rec *rec = &doc->seal->vec[i];
-        want_copy(self, doc->id, rec->node, &rec->cases, "jsonl");
-        want_copy(self, doc->id, rec->node, &rec->out, "log");
-    }
+    want_copies(self, doc->id, doc->seal->vec, doc->seal->vec_count);
     for (size_t p = 0; doc->req && p < doc->req->project_count; p++) {
         const struct doc_plan *plan = doc_plan(doc, (uint32_t)p);
         if (plan)

@@ -26,6 +26,7 @@ static void append(struct host *self, const struct mesh_effect *effect)
     struct pending *pending = mem_new(sizeof *pending);
     *pending = (struct pending){.host = self, .token = effect->token};
     store_apply(self->config.store, effect->delta, on_appended, pending);
+    host_copy_results(self, effect->delta);
 }
 
 static void persist_generation(struct host *self, uint64_t gen)

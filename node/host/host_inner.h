@@ -142,7 +142,8 @@ void host_free_answers(struct host *self);
 
 /* ---- copies.c -------------------------------------------------------------------------------- */
 
-/* A document changed: copies of what its records name are wanted on its replicas. */
+/* Records are coming in; and a result stands: copies of what they name are wanted on replicas. */
+void host_copy_results(struct host *self, const struct delta *delta);
 void host_copy_blobs(void *host, const struct doc *doc, unsigned changed);
 size_t host_sources(const struct host *self, uint64_t eval, uint64_t executor, uint64_t *out,
                     size_t room);
