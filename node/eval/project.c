@@ -60,15 +60,14 @@ static bool has_plan(const struct project *project)
 }
 
 /* A failure by the project's fault is its plan; one by the cluster's is for the owner to judge:
- * another node may do better. Where there is a plan, somebody has done better. */
+ * another node may do better. Where there is a plan, somebody has done better, and it is no fault
+ * of the project. */
 static void tell_failure(struct project *project)
 {
     const struct doc_setup *setup = &project->prepared->setup;
     if (setup->outcome == DOC_CANCELLED)
         tell_end(project, WORK_CANCELLED, WORK_BLAME_CLUSTER, NULL);
-    else if (has_plan(project))
-        tell_end(project, WORK_UNPREPARED, WORK_BLAME_CLUSTER, NULL);
-    else if (setup->blame == DOC_BLAME_CLUSTER)
+    else if (setup->blame == DOC_BLAME_CLUSTER || has_plan(project))
         tell_plan(project, WORK_UNPREPARED, WORK_BLAME_CLUSTER);
     else
         tell_plan(project, WORK_UNPREPARED, WORK_BLAME_PROJECT);

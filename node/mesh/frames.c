@@ -263,6 +263,13 @@ static void on_result(struct mesh *self, uint64_t peer, const struct wire_result
         self->counters.refused_deltas++;
         return;
     }
+    if (end.end == WORK_UNPREPARED && end.blame == WORK_BLAME_CLUSTER) {
+        if (is_mine) { /* another node may do better */
+            mesh_keep_failure(self, &end.work, &delta);
+            mesh_confirm(self, &end);
+        }
+        return;
+    }
     struct append *append =
         mesh_append(self, is_mine ? APPEND_FOR_RESULT : APPEND_FOR_GIVE_UP, &delta);
     append->peer = end.peer;

@@ -158,7 +158,7 @@ static void give_up_chore(struct mesh *self, const struct work *work, enum work_
 }
 
 static void give_up_module(struct mesh *self, const struct doc *doc, const struct work *work,
-                           enum work_blame blame)
+                           const struct doc_setup *why)
 {
     const struct doc_plan *plan = doc_plan(doc, work->p);
     if (!plan || work->m >= plan->module_count)
@@ -170,32 +170,46 @@ static void give_up_module(struct mesh *self, const struct doc *doc, const struc
                           .n = work->n ? work->n : 1,
                           .node = self->self,
                           .addr = self->config.self.address,
-                          .outcome = DOC_LOST,
-                          .blame = doc_blame_of(blame),
-                          .message = why_given_up(blame),
+                          .outcome = why->outcome,
+                          .blame = why->blame,
+                          .message = why->message,
                           .start_ms = self->wall_ms,
                           .exit_code = -1};
     mesh_append(self, APPEND_FOR_GIVE_UP,
                 &(struct delta){.id = work->eval, .res = &rec, .res_count = 1});
 }
 
+/* It was planned on a node that is gone, or has lost it, and no other one gets that far. */
+static void give_up_planned(struct mesh *self, const struct doc *doc, const struct work *work,
+                            struct doc_setup why)
+{
+    const struct doc_plan *plan = doc_plan(doc, work->p);
+    const struct failure *last = mesh_failure(self, work->eval, work->p);
+    if (last) {
+        why.outcome = last->delta.plans[0].setup.outcome;
+        why.message = last->delta.plans[0].setup.message;
+    }
+    for (uint32_t m = 0; m < plan->module_count; m++) {
+        struct work module = *work;
+        module.m = m;
+        if (!doc_result(doc, work->p, m))
+            give_up_module(self, doc, &module, &why);
+    }
+}
+
 static void give_up(struct mesh *self, const struct work *work, enum work_blame blame)
 {
     const struct doc *doc = mesh_doc(self, work->eval);
+    struct doc_setup why = {
+        .outcome = DOC_LOST, .blame = doc_blame_of(blame), .message = why_given_up(blame)};
     if (!doc)
         return;
-    const struct doc_plan *plan = doc_plan(doc, work->p);
     if (work->m != WORK_CHORE)
-        give_up_module(self, doc, work, blame);
-    else if (!plan)
+        give_up_module(self, doc, work, &why);
+    else if (doc_plan(doc, work->p))
+        give_up_planned(self, doc, work, why);
+    else
         give_up_chore(self, work, blame);
-    else /* planned on a node that is gone, and no other one gets that far */
-        for (uint32_t m = 0; m < plan->module_count; m++) {
-            struct work module = *work;
-            module.m = m;
-            if (!doc_result(doc, work->p, m))
-                give_up_module(self, doc, &module, blame);
-        }
 }
 
 /* ---- the queue's effects --------------------------------------------------------------------- */

@@ -243,11 +243,8 @@ static void encode_result(const struct mesh *self, const struct work *work, stru
         return;
     const struct doc_plan *plan = doc_plan(doc, work->p);
     const struct doc_rec *rec = work->m == WORK_CHORE ? NULL : doc_result(doc, work->p, work->m);
-    const struct failure *failure = mesh_failure(self, work->eval, work->p);
     if (work->m == WORK_CHORE && plan)
         delta_encode(&(struct delta){.id = work->eval, .plans = plan, .plan_count = 1}, out);
-    else if (work->m == WORK_CHORE && failure)
-        delta_encode(&failure->delta, out);
     else if (rec)
         delta_encode(&(struct delta){.id = work->eval, .res = rec, .res_count = 1}, out);
 }
@@ -272,8 +269,13 @@ static void tell_result(struct mesh *self, const struct agent_effect *from, cons
     if (from->is_repeat && self->config.mutation == OWN_NO_RESEND)
         return;
     owned_buf delta = BUF_INIT;
-    if (from->end == WORK_DONE || from->end == WORK_UNPREPARED)
+    const struct failure *failure = mesh_failure(self, work->eval, work->p);
+    if (from->end == WORK_UNPREPARED && from->blame == WORK_BLAME_CLUSTER) {
+        if (failure)
+            delta_encode(&failure->delta, &delta);
+    } else if (from->end == WORK_DONE || from->end == WORK_UNPREPARED) {
         encode_result(self, work, &delta);
+    }
     struct wire_msg msg = {.kind = WIRE_RESULT,
                            .result = {.eid = work->eval,
                                       .fence = mesh_fence(work->ballot),
