@@ -13,9 +13,9 @@
 #define HELP_WIDTH_MAX 100
 
 static const struct cli_verb *const verbs[] = {
-    &run_verb,     &show_verb,       &watch_verb,    &tests_verb,  &logs_verb,
-    &ls_verb,      &cancel_verb,     &inspect_verb,  &doctor_verb, &dev_verb,
-    &version_verb, &completion_verb, &markdown_verb,
+    &run_verb,    &show_verb, &watch_verb,   &tests_verb,      &logs_verb,     &ls_verb,
+    &cancel_verb, &mesh_verb, &join_verb,    &drain_verb,      &leave_verb,    &inspect_verb,
+    &doctor_verb, &dev_verb,  &version_verb, &completion_verb, &markdown_verb,
 };
 
 const struct cli_verb *verb_at(size_t index)

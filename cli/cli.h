@@ -12,6 +12,7 @@ struct cli_parts {
     size_t describe_py_len;
     const void *samples; /* a zip of sample projects; for `dev` */
     size_t samples_len;
+    const char *data_dir;         /* where a node of this user keeps its data by default */
     const struct opt_table *node; /* the options of `testmesh node`; for help and completion */
 };
 

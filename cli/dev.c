@@ -1,5 +1,6 @@
-/* dev: a node for a moment. It lives in a temporary folder, takes a free port, runs the samples,
- * and is gone when the user says so. */
+/* dev: a node, or a mesh of some, for a moment. It lives in a temporary folder, takes free ports,
+ * runs the samples, and is gone when the user says so. */
+#include "cli/client.h"
 #include "cli/local.h"
 #include "cli/pack.h"
 #include "cli/run.h"
@@ -16,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define START_MS    30000
 #define STOP_MS     40000 /* a little more than a node takes to drain */
@@ -23,13 +25,25 @@
 #define LOG_MAX     (1 << 20)
 #define LOG_SHOWN   4000
 
+#define NODES_MAX 16
+#define UIDS_EACH 1024 /* of the numbers that the tests of one node run as */
+#define UID_FIRST 700000
+
 struct dev_options {
+    int64_t nodes;
     bool samples;
     char *path;
     bool once;
 };
 
 static const struct opt_row rows[] = {
+    {.flag = "nodes",
+     .type = OPT_INT,
+     .min = 1,
+     .max = NODES_MAX,
+     .fallback = "1",
+     .help = "Start so many, as one mesh",
+     .offset = offsetof(struct dev_options, nodes)},
     {.flag = "samples",
      .type = OPT_BOOL,
      .fallback = "yes",
@@ -49,16 +63,23 @@ static const struct opt_row rows[] = {
 static const struct opt_table table = {
     .program = "testmesh dev",
     .usage = "[options] [-- options of `testmesh node`]",
-    .about = "Starts a node in a temporary folder on a free port, runs the sample projects, and "
-             "waits for Ctrl-C. Then all of it is removed.",
+    .about = "Starts a node, or a mesh of some, in a temporary folder on free ports, runs the "
+             "sample projects, and waits for Ctrl-C. Then all of it is removed.",
     .rows = rows,
     .row_count = countof(rows),
 };
 
+struct dev_node {
+    pid_t pid; /* 0: none */
+    char *log;
+    char address[ADDRESS_MAX];
+};
+
 struct dev {
     char *folder;
-    pid_t node; /* 0: none */
-    char address[ADDRESS_MAX];
+    struct dev_node nodes[NODES_MAX];
+    size_t count; /* that were begun */
+    size_t wanted;
 };
 
 static void sleep_ms(unsigned ms)
@@ -69,15 +90,14 @@ static void sleep_ms(unsigned ms)
 
 /* The child's side of the fork: its own group, so that Ctrl-C reaches only us and the node gets
  * one polite signal; and it does not outlive us, whatever happens. */
-static void become_node(const struct dev *self, char **argv, pid_t parent)
+static void become_node(const struct dev_node *self, char **argv, pid_t parent)
 {
-    owned_mem char *log = mem_printf("%s/node.log", self->folder);
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(1);
     int in = open("/dev/null", O_RDONLY);
-    int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    int out = open(self->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     if (in < 0 || out < 0)
         _exit(1);
     dup2(in, STDIN_FILENO);
@@ -87,40 +107,74 @@ static void become_node(const struct dev *self, char **argv, pid_t parent)
     _exit(127);
 }
 
-static int start_node(struct dev *self, const struct opt_list *more, struct err *err)
+/* The machine is shared among them, and strangers of the same port's past are kept out. */
+static void add_mesh_options(const struct dev *self, size_t number, struct opt_list *argv)
 {
-    owned_mem char *data = mem_printf("%s/data", self->folder);
-    owned_mem char **argv = mem_new_array(more->count + 7, sizeof(*argv));
-    static char program[] = "testmesh", verb[] = "node", listen[] = "--listen",
-                address[] = "127.0.0.1:0", data_flag[] = "--data";
-    char *const first[] = {program, verb, listen, address, data_flag, data};
-    memcpy(argv, first, sizeof(first));
-    for (size_t i = 0; i < more->count; i++)
-        argv[countof(first) + i] = more->items[i];
-    pid_t parent = getpid();
-    self->node = fork();
-    if (self->node < 0)
-        return err_set(err, ERR_IO, "fork: %m");
-    if (self->node == 0)
-        become_node(self, argv, parent);
-    return 0;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    long each = cores / (long)self->wanted;
+    owned_mem char *name = mem_printf("dev-%zu", number + 1);
+    owned_mem char *cluster = mem_printf("dev-%d", (int)getpid());
+    owned_mem char *slots = mem_printf("%ld", each > 1 ? each : 1);
+    owned_mem char *uids = mem_printf("%zu", UID_FIRST + number * UIDS_EACH);
+    const char *const words[] = {"--name",  name,  "--cluster",  cluster,
+                                 "--slots", slots, "--uid-base", uids};
+    for (size_t i = 0; i < countof(words); i++)
+        opt_list_add(argv, words[i]);
+    for (size_t i = 0; i < number; i++) {
+        opt_list_add(argv, "--join");
+        opt_list_add(argv, self->nodes[i].address);
+    }
 }
 
-static bool node_is_gone(struct dev *self)
+static int start_node(struct dev *self, const struct opt_list *more, struct err *err)
 {
-    if (self->node == 0 || waitpid(self->node, NULL, WNOHANG) != self->node)
-        return self->node == 0;
-    self->node = 0;
+    size_t number = self->count++;
+    struct dev_node *node = &self->nodes[number];
+    owned_mem char *data = mem_printf("%s/data-%zu", self->folder, number + 1);
+    struct opt_list words = {0};
+    const char *const first[] = {"testmesh", "node", "--listen", "127.0.0.1:0", "--data", data};
+    node->log = mem_printf("%s/node-%zu.log", self->folder, number + 1);
+    for (size_t i = 0; i < countof(first); i++)
+        opt_list_add(&words, first[i]);
+    if (self->wanted > 1)
+        add_mesh_options(self, number, &words);
+    for (size_t i = 0; i < more->count; i++)
+        opt_list_add(&words, more->items[i]);
+    owned_mem char **argv = mem_new_array(words.count + 1, sizeof(*argv));
+    memcpy(argv, words.items, words.count * sizeof(*argv));
+    pid_t parent = getpid();
+    node->pid = fork();
+    if (node->pid == 0)
+        become_node(node, argv, parent);
+    opt_list_fini(&words);
+    if (node->pid > 0)
+        return 0;
+    node->pid = 0;
+    return err_set(err, ERR_IO, "fork: %m");
+}
+
+static bool node_is_gone(struct dev_node *self)
+{
+    if (self->pid == 0 || waitpid(self->pid, NULL, WNOHANG) != self->pid)
+        return self->pid == 0;
+    self->pid = 0;
     return true;
 }
 
+static bool all_are_gone(struct dev *self)
+{
+    bool gone = true;
+    for (size_t i = 0; i < self->count; i++)
+        gone = node_is_gone(&self->nodes[i]) && gone;
+    return gone;
+}
+
 /* The node tells where it listens, "http://HOST:PORT", once it does. */
-static bool read_address(struct dev *self)
+static bool read_address(struct dev_node *self)
 {
     static const char mark[] = "http://";
-    owned_mem char *path = mem_printf("%s/node.log", self->folder);
     owned_buf text = BUF_INIT;
-    if (file_read(path, LOG_MAX, &text, NULL) != 0)
+    if (file_read(self->log, LOG_MAX, &text, NULL) != 0)
         return false;
     const char *at = strstr(buf_str(&text), mark);
     if (at == NULL)
@@ -133,7 +187,7 @@ static bool read_address(struct dev *self)
     return whole;
 }
 
-static int await_node(struct dev *self, struct err *err)
+static int await_node(struct dev_node *self, struct err *err)
 {
     uint64_t deadline_ms = clock_mono_ms() + START_MS;
     while (!read_address(self)) {
@@ -148,27 +202,68 @@ static int await_node(struct dev *self, struct err *err)
     return 0;
 }
 
+/* One after the other, so that each knows the addresses of those before it. */
+static int start_nodes(struct dev *self, const struct opt_list *more, struct err *err)
+{
+    int rc = 0;
+    while (rc == 0 && self->count < self->wanted) {
+        rc = start_node(self, more, err);
+        if (rc == 0)
+            rc = await_node(&self->nodes[self->count - 1], err);
+    }
+    return rc;
+}
+
+/* How many nodes the first one sees alive; 0 when it does not say. */
+static size_t count_members(const struct dev *self)
+{
+    struct err err = ERR_INIT;
+    owned_http *http = http_open(self->nodes[0].address, &err);
+    owned_json *network = http != NULL ? client_get_json(http, "/network", &err) : NULL;
+    return json_object_size(network);
+}
+
+static int await_mesh(struct dev *self, struct err *err)
+{
+    uint64_t deadline_ms = clock_mono_ms() + START_MS;
+    while (self->wanted > 1 && count_members(self) < self->wanted) {
+        if (follow_interrupted())
+            return err_set(err, ERR_CANCELLED, "interrupted");
+        if (clock_mono_ms() > deadline_ms)
+            return err_set(err, ERR_TIMEOUT,
+                           "the nodes do not find each other; the last one said:");
+        sleep_ms(50);
+    }
+    return 0;
+}
+
 static void show_log(const struct dev *self)
 {
-    owned_mem char *path = mem_printf("%s/node.log", self->folder);
     owned_buf text = BUF_INIT;
-    if (file_read(path, LOG_MAX, &text, NULL) != 0)
+    if (self->count == 0 || file_read(self->nodes[self->count - 1].log, LOG_MAX, &text, NULL) != 0)
         return;
     size_t from = text.len > LOG_SHOWN ? text.len - LOG_SHOWN : 0;
     fputs(buf_str(&text) + from, stderr);
 }
 
-static void stop_node(struct dev *self)
+static void signal_all(const struct dev *self, int number)
 {
-    if (self->node == 0)
-        return;
-    kill(self->node, SIGTERM);
+    for (size_t i = 0; i < self->count; i++)
+        if (self->nodes[i].pid != 0)
+            kill(self->nodes[i].pid, number);
+}
+
+static void stop_nodes(struct dev *self)
+{
+    signal_all(self, SIGTERM);
     uint64_t deadline_ms = clock_mono_ms() + STOP_MS;
-    while (!node_is_gone(self) && clock_mono_ms() < deadline_ms)
+    while (!all_are_gone(self) && clock_mono_ms() < deadline_ms)
         sleep_ms(20);
-    if (self->node != 0) {
-        kill(self->node, SIGKILL);
-        waitpid(self->node, NULL, 0);
+    signal_all(self, SIGKILL);
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->nodes[i].pid != 0)
+            waitpid(self->nodes[i].pid, NULL, 0);
+        free(self->nodes[i].log);
     }
 }
 
@@ -189,7 +284,7 @@ static int run_samples(const struct dev *self, const struct dev_options *options
     bool any = options->path != NULL || (options->samples && parts->samples != NULL);
     if (!any)
         return CLI_PASSED;
-    owned_http *http = http_open(self->address, &err);
+    owned_http *http = http_open(self->nodes[0].address, &err);
     if (http == NULL || make_upload(options, parts, &pack, &err) != 0)
         return verb_fail(&err);
     struct client_upload upload = {.zip = pack.path, .zip_name = "samples.zip", .name = "samples"};
@@ -199,13 +294,22 @@ static int run_samples(const struct dev *self, const struct dev_options *options
 
 static void await_the_end(struct dev *self)
 {
-    printf("\nThe node is at http://%s and ends with Ctrl-C. In another terminal:\n"
-           "  export TESTMESH_NODE=http://%s\n"
+    if (self->wanted == 1)
+        printf("\nThe node is at http://%s and ends with Ctrl-C. In another terminal:\n",
+               self->nodes[0].address);
+    else
+        printf("\nThe nodes end with Ctrl-C. They are at\n");
+    for (size_t i = 0; self->wanted > 1 && i < self->count; i++)
+        printf("  http://%s\n", self->nodes[i].address);
+    if (self->wanted > 1)
+        printf("In another terminal:\n");
+    printf("  export TESTMESH_NODE=http://%s\n"
            "  testmesh run FOLDER\n"
-           "Its log: %s/node.log\n",
-           self->address, self->address, self->folder);
+           "%s"
+           "Logs: %s/*.log\n",
+           self->nodes[0].address, self->wanted > 1 ? "  testmesh mesh\n" : "", self->folder);
     fflush(stdout);
-    while (!follow_interrupted() && !node_is_gone(self))
+    while (!follow_interrupted() && !all_are_gone(self))
         sleep_ms(100);
 }
 
@@ -213,9 +317,10 @@ static int session(struct dev *self, const struct dev_options *options,
                    const struct opt_list *operands, const struct cli_parts *parts)
 {
     struct err err = ERR_INIT;
-    int rc = start_node(self, operands, &err);
+    self->wanted = (size_t)options->nodes;
+    int rc = start_nodes(self, operands, &err);
     if (rc == 0)
-        rc = await_node(self, &err);
+        rc = await_mesh(self, &err);
     if (rc != 0) {
         int code = verb_fail(&err);
         show_log(self);
@@ -242,7 +347,7 @@ static int run(const void *options, const struct opt_list *operands, const struc
     }
     follow_catch_signals();
     int code = session(&self, options, operands, parts);
-    stop_node(&self);
+    stop_nodes(&self);
     if (file_remove_tree(self.folder, &err) != 0)
         fprintf(stderr, "testmesh: %s\n", err.text);
     free(self.folder);
@@ -250,7 +355,8 @@ static int run(const void *options, const struct opt_list *operands, const struc
 }
 
 const struct cli_verb dev_verb = {.name = "dev",
-                                  .summary = "Try it: a throw-away node with sample projects",
+                                  .summary =
+                                      "Try it: a throw-away node or mesh with sample projects",
                                   .table = &table,
                                   .target_size = sizeof(struct dev_options),
                                   .operands_max = 64,

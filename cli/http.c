@@ -4,6 +4,7 @@
 #include "proto/base/json.h"
 #include "proto/base/mem.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,12 +27,13 @@ struct http_client {
 static bool is_loopback(const char *url)
 {
     const char *host = strstr(url, "://") + 3;
-    static const char *const names[] = {"127.", "localhost", "[::1]"};
-    for (size_t i = 0; i < countof(names); i++) {
-        if (strncmp(host, names[i], strlen(names[i])) == 0)
-            return true;
-    }
-    return false;
+    size_t len = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
+    struct in_addr addr;
+    if (strchr(host, '@') != NULL || len > strlen(host))
+        return false;
+    owned_mem char *name = mem_strndup(host, len);
+    return strcmp(name, "localhost") == 0 || strcmp(name, "[::1]") == 0 ||
+           (inet_pton(AF_INET, name, &addr) == 1 && ntohl(addr.s_addr) >> 24 == 127);
 }
 
 struct http_client *http_open(const char *url, struct err *err)
@@ -64,6 +66,8 @@ void http_close(struct http_client *self)
 }
 
 const char *http_url(const struct http_client *self) { return self->url; }
+
+bool http_is_loopback(const struct http_client *self) { return self->loopback; }
 
 void http_on_tick(struct http_client *self, http_tick_fn *tick, void *arg)
 {
@@ -148,7 +152,9 @@ static struct curl_slist *make_headers(const struct http_request *request)
         owned_mem char *line = mem_printf("If-None-Match: %s", request->if_none_match);
         headers = curl_slist_append(headers, line);
     }
-    const char *token = getenv("TESTMESH_TOKEN");
+    const char *token = request->token != NULL ? request->token : getenv("TESTMESH_TOKEN");
+    if (request->json != NULL)
+        headers = curl_slist_append(headers, "Content-Type: application/json");
     if (token != NULL && token[0] != '\0' && strpbrk(token, "\r\n") == NULL) {
         owned_mem char *line = mem_printf("Authorization: Bearer %s", token);
         headers = curl_slist_append(headers, line);
@@ -212,6 +218,9 @@ int http_send(struct http_client *self, const struct http_request *request, stru
     curl_mime *mime = request->parts != NULL ? make_body(self->curl, request->parts) : NULL;
     if (mime != NULL)
         curl_easy_setopt(self->curl, CURLOPT_MIMEPOST, mime);
+    const char *body = request->json != NULL ? request->json : "";
+    if (mime == NULL && request->method != NULL && strcmp(request->method, "POST") == 0)
+        curl_easy_setopt(self->curl, CURLOPT_POSTFIELDS, body);
     CURLcode code = curl_easy_perform(self->curl);
     curl_easy_getinfo(self->curl, CURLINFO_RESPONSE_CODE, &out->status);
     curl_mime_free(mime);

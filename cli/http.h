@@ -27,6 +27,8 @@ struct http_request {
     const char *method;            /* NULL: GET */
     const char *path;              /* "/evaluation/1?wait=5" */
     const struct http_part *parts; /* a body; NULL: none */
+    const char *json;              /* a body, too; NULL: none */
+    const char *token;             /* in place of $TESTMESH_TOKEN; NULL: that one */
     const char *if_none_match;     /* an ETag; NULL or "": none */
     uint32_t timeout_ms;           /* without any byte moving; 0: 30 s */
 };
@@ -47,6 +49,9 @@ void http_close(struct http_client *self_owned);
 
 /* The URL without a slash at its end; borrowed. */
 const char *http_url(const struct http_client *self);
+
+/* Says whether it can be nothing but this machine. */
+bool http_is_loopback(const struct http_client *self);
 
 void http_on_tick(struct http_client *self, http_tick_fn *tick, void *arg);
 

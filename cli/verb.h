@@ -19,7 +19,8 @@ struct cli_verb {
 
 /* The verbs, one file each; cli.c has the list. */
 extern const struct cli_verb run_verb, show_verb, ls_verb, watch_verb, tests_verb, logs_verb,
-    cancel_verb, inspect_verb, doctor_verb, dev_verb, version_verb, completion_verb, markdown_verb;
+    cancel_verb, mesh_verb, join_verb, drain_verb, leave_verb, inspect_verb, doctor_verb, dev_verb,
+    version_verb, completion_verb, markdown_verb;
 
 /* The verbs in order of help; NULL behind the last. */
 const struct cli_verb *verb_at(size_t index);

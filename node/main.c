@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define EXIT_USAGE 4
@@ -50,12 +51,16 @@ int main(int argc, char **argv)
         return run_helper(argc, argv);
     if (argc > 1 && strcmp(argv[1], "node") == 0)
         return node_main(argc - 1, argv + 1);
+    char *data_dir = node_options_data_dir();
     const struct cli_parts parts = {
         .describe_py = (const char *)describe_py,
         .describe_py_len = describe_py_len,
         .samples = sample_projects,
         .samples_len = sample_projects_len,
+        .data_dir = data_dir,
         .node = &node_option_table,
     };
-    return cli_main(argc, argv, &parts);
+    int code = cli_main(argc, argv, &parts);
+    free(data_dir);
+    return code;
 }

@@ -133,7 +133,7 @@ const struct opt_table node_option_table = {
 };
 
 /* The XDG base directory specification's place for state; root's is the system's. */
-static char *find_data_dir(void)
+char *node_options_data_dir(void)
 {
     if (geteuid() == 0)
         return mem_strdup("/var/lib/testmesh");
@@ -178,7 +178,7 @@ int node_options_load(struct node_options *self, int argc, char *const *argv, bo
     opt_parsed_fini(&parsed);
     if (rc == 0 && !*help) {
         if (self->data == NULL)
-            self->data = find_data_dir();
+            self->data = node_options_data_dir();
         rc = check(self, err);
     }
     if (rc != 0)

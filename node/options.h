@@ -70,6 +70,10 @@ struct node_options {
 
 extern const struct opt_table node_option_table;
 
+/* Where a node keeps its data unless it is told: for root the system's place for state, else the
+ * user's. Returns owned; NULL where there is none (no HOME). */
+char *node_options_data_dir(void);
+
 /* Reads flags, environment, configuration file and defaults into `self` (zeroed), and finds the
  * data folder when none was named: $XDG_STATE_HOME/testmesh or ~/.local/state/testmesh, for root
  * /var/lib/testmesh. Operands are refused. `*help` tells that --help was asked for: then nothing
