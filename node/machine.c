@@ -2,11 +2,14 @@
 
 #include "proto/base/mem.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
+
+#define PRIORITY (-5)
 
 unsigned machine_slots(void)
 {
@@ -31,6 +34,14 @@ char *machine_program(void)
     char path[4096];
     ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
     return len > 0 ? mem_strndup(path, (size_t)len) : mem_strdup("/proc/self/exe");
+}
+
+void machine_raise_priority(void)
+{
+    errno = 0;
+    int now = getpriority(PRIO_PROCESS, 0);
+    if (errno == 0 && now == 0)
+        (void)setpriority(PRIO_PROCESS, 0, PRIORITY);
 }
 
 void machine_raise_descriptors(void)

@@ -11,6 +11,10 @@ unsigned machine_memory_mb(void);
 /* Returns the path of this very program, owned. */
 char *machine_program(void);
 
+/* Asks for the processor before other programs, where that is allowed: who runs tests must not miss
+ * what others ask of it meanwhile, or they take it for dead. */
+void machine_raise_priority(void);
+
 /* Raises the limit of open descriptors as far as it goes: every connection and job needs some. */
 void machine_raise_descriptors(void);
 

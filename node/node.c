@@ -605,6 +605,7 @@ int node_main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     machine_raise_descriptors();
+    machine_raise_priority();
     umask(022);
     log_setup((enum log_level)self->options.log_level,
               self->options.log_format == OPTIONS_LOG_JSON ||

@@ -71,7 +71,7 @@ struct child_spec {
     const struct child_fd *fds;
     size_t fd_count;
     struct child_limits limits; /* core files are always off */
-    int nice;                   /* added to ours, 0..19 */
+    int nice;                   /* at least so nice, 0..19 */
     int oom_score_adj;          /* 0: inherited; a jail takes 1000 */
     struct cgroup *cgroup;      /* NULL: none. Borrowed until done; begun by child_start() */
 };

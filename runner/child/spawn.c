@@ -174,7 +174,8 @@ static enum step prepare(const struct plan *plan)
         return STEP_DESCRIPTORS;
     if (spec->oom_score_adj != 0 && set_oom(plan) != 0)
         return STEP_OOM;
-    if (spec->nice != 0 && setpriority(PRIO_PROCESS, 0, spec->nice) != 0)
+    /* Ours may be better than an ordinary process's; a child's is not. */
+    if (getpriority(PRIO_PROCESS, 0) < spec->nice && setpriority(PRIO_PROCESS, 0, spec->nice) != 0)
         return STEP_NICE;
     if (chdir(spec->cwd ? spec->cwd : "/") != 0)
         return STEP_FOLDER;

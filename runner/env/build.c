@@ -17,6 +17,7 @@
 
 #define PINS_MAX    ((size_t)512 << 10)
 #define FILE_MAX    ((uint64_t)2 << 30)
+#define BUILD_NICE  5
 #define OWN_WALL_MS 120000 /* of a step that works on what is installed */
 
 static void next(struct build *self, enum build_step step);
@@ -295,6 +296,7 @@ static int start_step(struct build *self, struct err *err)
                    .output_bytes = (uint64_t)64 << 20,
                    .memory_bytes = (uint64_t)4 << 30,
                    .file_bytes = most < FILE_MAX ? most : FILE_MAX},
+        .nice = BUILD_NICE,
     };
     const struct env_config *config = self->spec.config;
     if (config->runtime_dir == NULL || is_ours(self->step)) {

@@ -15,6 +15,7 @@
 
 #define HELLO_MS     60000 /* a cold disk and a large environment */
 #define LAST_WORDS   4096
+#define JOB_NICE     10 /* the node answers others however busy tests are */
 #define CONTROL_FD   3
 #define ANSWERS_TURN 64 /* packets that one wake-up reads */
 
@@ -224,6 +225,7 @@ static int spawn(struct server *self, struct event_base *base, uid_t uid, struct
         .err = {.kind = CHILD_COLLECT, .head_bytes = 1024, .tail_bytes = 2048},
         .fds = fds,
         .fd_count = countof(fds),
+        .nice = JOB_NICE,
     };
     self->child = self->config->isolation == ENGINE_JAILED
                       ? start_jailed(self, base, uid, &child, err)
