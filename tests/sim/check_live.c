@@ -83,6 +83,21 @@ static bool is_excused(struct sim *self, const struct sim_eval *eval)
     return left == 0 || left + eval->replicas <= eval->holder_count;
 }
 
+/* Of what was never acknowledged the bundles may be gone. */
+static bool is_lost(const struct sim *self, const struct sim_eval *eval)
+{
+    for (unsigned i = 0; i < self->node_count; i++) {
+        bool has_all = self->nodes[i].is_up;
+        for (size_t p = 0; p < eval->req.project_count; p++)
+            has_all =
+                has_all && (!doc_hash_is_set(&eval->req.projects[p].bundle) ||
+                            disk_has_blob(&self->nodes[i].disk, &eval->req.projects[p].bundle));
+        if (has_all)
+            return false;
+    }
+    return true;
+}
+
 static bool evals_are_done(struct sim *self, const char **id, struct buf *why)
 {
     for (size_t i = 0; i < self->eval_count; i++) {
@@ -99,7 +114,7 @@ static bool evals_are_done(struct sim *self, const char **id, struct buf *why)
             const struct doc *doc = disk_find(&node->disk, eval->id);
             if ((!doc && !eval->is_acked) || (eval->is_acked && is_excused(self, eval)))
                 continue;
-            if (doc && !doc->req && !eval->is_acked)
+            if (doc && !eval->is_acked && (!doc->req || is_lost(self, eval)))
                 continue;
             if (!doc || !doc_is_final(doc)) {
                 const struct doc_fence *fence = check_newest_fence(self, eval->id);
@@ -158,9 +173,20 @@ static void check_idle(struct sim *self)
     }
 }
 
+/* A node that drains has nothing left after a while. */
+static void check_drain(struct sim *self)
+{
+    for (unsigned i = 0; i < self->node_count; i++)
+        if (self->nodes[i].is_up && self->nodes[i].is_leaving &&
+            self->now_us - self->calm_us > MEMBERS_US)
+            check_violation(self, "L2", "%s drains and has not come to its end",
+                            self->nodes[i].label);
+}
+
 bool check_is_settled(struct sim *self, const char **id, struct buf *why)
 {
     check_idle(self);
+    check_drain(self);
     *id = "L3";
     if (!members_agree(self, why)) {
         if (self->now_us - self->disturbed_us > MEMBERS_US && !self->is_members_late) {

@@ -17,6 +17,7 @@ enum fault {
     FAULT_DISK_ERROR,
     FAULT_CLOCK,
     FAULT_UNREADY,
+    FAULT_LEAVE,
 };
 
 /* ---- what a seed has ------------------------------------------------------------------------- */
@@ -54,6 +55,7 @@ void faults_draw(struct sim *self)
     swarm->flip_ppm = strength(self, 30, 20000);
     swarm->slow_sync_ppm = strength(self, 40, 100000);
     swarm->crashes = strength(self, mode == SIM_CRASH ? 90 : 50, 8);
+    swarm->leaves = strength(self, 20, 4);
     swarm->cuts = mode == SIM_CRASH ? 0 : strength(self, mode == SIM_PART ? 100 : 60, 8);
     swarm->cut_us = is_long ? 45 * SIM_S : 12 * SIM_S;
     swarm->pauses = strength(self, 30, 4);
@@ -67,6 +69,7 @@ void faults_draw(struct sim *self)
     swarm->has_losses = has(self, 30);
     swarm->has_unready = has(self, 30);
     swarm->has_variants = has(self, 15);
+    swarm->has_dates = has(self, 15);
     swarm->evals = (unsigned)sim_draw(rand, 1, 5);
     swarm->cancels = has(self, 25) ? 1 : 0;
 }
@@ -92,6 +95,7 @@ void faults_plan(struct sim *self)
     enum sim_mode mode = self->options.mode;
     plan_some(self, swarm->crashes, FAULT_CRASH);
     plan_some(self, (unsigned)sim_draw(&self->fault_rand, 0, 2), FAULT_OWNER);
+    plan_some(self, swarm->leaves, FAULT_LEAVE);
     plan_some(self, swarm->cuts, FAULT_CUT);
     plan_some(self, swarm->pauses, FAULT_PAUSE);
     plan_some(self, swarm->clogs, FAULT_CLOG);
@@ -305,6 +309,9 @@ void faults_event(struct sim *self, const struct sim_event *event)
         return;
     case FAULT_CLOCK:
         jump(self, &self->nodes[any(self)]);
+        return;
+    case FAULT_LEAVE:
+        node_leave(self, any(self));
         return;
     case FAULT_UNREADY:
         make_unready(self, &self->nodes[any(self)]);

@@ -251,14 +251,15 @@ void links_break(struct sim *self, unsigned a, unsigned b, enum links_break how)
          net_delay_us(self, a, b));
 }
 
-void links_node_down(struct sim *self, struct sim_node *node, bool is_silent)
+void links_node_down(struct sim *self, struct sim_node *node, enum node_death how)
 {
     for (unsigned i = 0; i < self->node_count; i++) {
         struct sim_end *end = &node->ends[i];
         struct sim_node *other = &self->nodes[i];
-        if (!is_silent && end->is_up && other->ends[node->index].conn == end->conn &&
+        if (how != NODE_POWER && end->is_up && other->ends[node->index].conn == end->conn &&
             is_open(self, node->index, i))
-            tell(self, i, node->index, LINK_GONE, end->conn, net_delay_us(self, node->index, i));
+            tell(self, i, node->index, how == NODE_LEFT ? LINK_CLOSED : LINK_GONE, end->conn,
+                 net_delay_us(self, node->index, i));
         end->is_up = end->is_opening = false;
         end->conn = 0;
         forget_frames(end);

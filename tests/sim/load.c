@@ -64,7 +64,7 @@ void load_submit(struct sim *self, struct sim_eval *eval, unsigned at)
     for (size_t p = 0; p < eval->req.project_count; p++)
         if (doc_hash_is_set(&eval->req.projects[p].bundle))
             disk_add_blob(&node->disk, &eval->req.projects[p].bundle);
-    if (eval->req.created_ms == 0)
+    if (eval->req.created_ms == 0 || self->swarm.has_dates) /* another node, another clock */
         eval->req.created_ms = node_wall_ms(self, node);
     if (eval->tries > 0)
         SOMETIMES(SUBMITTED_AGAIN);
@@ -204,8 +204,8 @@ static void refused(struct sim *self, struct sim_node *node, const struct mesh_e
     SOMETIMES(REFUSED);
     SIM_CHART(self, "%s: no to %" PRIu64 ": %s", node->label, eval->id,
               effect->reason ? effect->reason : "-");
-    if (strcmp(effect->reason ? effect->reason : "", "conflict") == 0)
-        eval->is_keyed = false; /* a keyed one that was cancelled is over; draw another id */
+    if (effect->reason && strcmp(effect->reason, "id-taken") == 0)
+        eval->is_keyed = false; /* what came of the first one is told by the API; take another */
     try_again(self, eval, (1 + effect->retry_s) * SIM_S);
 }
 

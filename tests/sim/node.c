@@ -167,11 +167,13 @@ void node_crash(struct sim *self, unsigned index, enum node_death how)
     struct sim_node *node = &self->nodes[index];
     if (!node->is_up && !node->is_booting)
         return;
-    SIM_CHART(self, "%s %s", node->label, how == NODE_POWER ? "loses power" : "is killed");
+    static const char *const words[] = {"is killed", "loses power", "goes"};
+    SIM_CHART(self, "%s %s", node->label, words[how]);
     if (how == NODE_POWER)
         SOMETIMES(NODE_POWER);
-    else
+    else if (how == NODE_KILLED)
         SOMETIMES(NODE_KILLED);
+    node->is_leaving = false;
     node->is_up = node->is_booting = false;
     self->disturbed_us = self->now_us;
     node->is_host_down = how == NODE_POWER;
@@ -182,7 +184,7 @@ void node_crash(struct sim *self, unsigned index, enum node_death how)
     seal_free(node->seal);
     node->seal = NULL;
     runner_crash(self, node);
-    links_node_down(self, node, how == NODE_POWER);
+    links_node_down(self, node, how);
     disk_crash(self, node, how == NODE_POWER);
 }
 
@@ -226,6 +228,45 @@ static void member_effect(struct sim *self, struct sim_node *node, const struct 
     case SWIM_CHANGED:
         break;
     }
+}
+
+/* ---- leaving --------------------------------------------------------------------------------- */
+
+#define LEAVE_MAX_US (20 * SIM_S) /* then whoever wants it to end loses patience */
+
+static void push_leave(struct sim *self, struct sim_node *node, bool is_gone, uint64_t after_us)
+{
+    sim_push(self, &(struct sim_event){.at_us = self->now_us + after_us,
+                                       .kind = SIM_LEAVE,
+                                       .node = node->index,
+                                       .life = node->life,
+                                       .a = is_gone});
+}
+
+void node_leave(struct sim *self, unsigned index)
+{
+    struct sim_node *node = &self->nodes[index];
+    if (!node->is_up || node->is_leaving)
+        return;
+    SIM_CHART(self, "%s drains", node->label);
+    node->is_leaving = true;
+    push_leave(self, node, false, LEAVE_MAX_US);
+    push_leave(self, node, true, LEAVE_MAX_US + 3 * SIM_S);
+    node_step(self, node, &(struct mesh_event){.kind = MESH_DRAIN});
+}
+
+static void leave(struct sim *self, struct sim_node *node, bool is_gone)
+{
+    if (!is_gone) {
+        node_step(self, node, &(struct mesh_event){.kind = MESH_LEAVE});
+        return;
+    }
+    SOMETIMES(NODE_LEFT);
+    node_crash(self, node->index, NODE_LEFT);
+    sim_push(self, &(struct sim_event){.at_us = self->now_us +
+                                                sim_draw(&node->rand, 200 * SIM_MS, 6 * SIM_S),
+                                       .kind = SIM_BOOT,
+                                       .node = node->index});
 }
 
 static void do_effect(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
@@ -279,11 +320,14 @@ static void do_effect(struct sim *self, struct sim_node *node, const struct mesh
         check_violation(self, "I13", "%s was told to go: %s", node->label,
                         effect->reason ? effect->reason : "-");
         return;
+    case MESH_DRAINED:
+    case MESH_GONE:
+        if (node->is_leaving)
+            push_leave(self, node, effect->kind == MESH_GONE, SIM_MS);
+        return;
     case MESH_DROP:
     case MESH_RUNNING:
     case MESH_WHOLE:
-    case MESH_DRAINED:
-    case MESH_GONE:
         return;
     }
 }
@@ -337,6 +381,9 @@ void node_event(struct sim *self, const struct sim_event *event)
             node->tick_us = SIM_NEVER;
             node_step(self, node, &(struct mesh_event){.kind = MESH_TICK});
         }
+        return;
+    case SIM_LEAVE:
+        leave(self, node, event->a);
         return;
     case SIM_GEN:
         node->gen = event->a;

@@ -74,6 +74,7 @@ enum sim_kind {
     SIM_SYNCED,   /* node: its disk has finished what it began */
     SIM_GEN,      /* node; a: generation */
     SIM_FETCHED,  /* node; a: token; b: ok; bytes: the hashes */
+    SIM_LEAVE,    /* node; a: its work is handed over; else it waits for that no longer */
     SIM_PROGRESS, /* node; a: which piece of work */
     SIM_WORKED,   /* node; a: which piece of work has come to its end */
     SIM_BOOT,     /* node */
@@ -161,6 +162,7 @@ struct sim_node {
     bool is_booting;
     bool is_host_down; /* silent, where a dead process alone is refused */
     bool is_gone;      /* for ever */
+    bool is_leaving;   /* in order, to come back */
     bool had_peers;    /* durable, as the next one is */
     uint64_t gen;
     uint32_t life;
@@ -197,9 +199,9 @@ struct sim_swarm {
     uint64_t delay_us, jitter_us;
     uint64_t sync_us; /* typical */
     uint32_t slow_sync_ppm;
-    unsigned crashes, cuts, pauses, clogs, breaks, disk_errors, clock_jumps;
+    unsigned crashes, leaves, cuts, pauses, clogs, breaks, disk_errors, clock_jumps;
     uint64_t cut_us; /* longest */
-    bool has_killers, has_hangs, has_flaky, has_losses, has_unready, has_variants;
+    bool has_killers, has_hangs, has_flaky, has_losses, has_unready, has_variants, has_dates;
     unsigned evals, cancels;
 };
 
@@ -270,12 +272,14 @@ bool sim_chance(struct rand *rand, uint32_t ppm);
 uint64_t sim_hash3(uint64_t seed, uint64_t a, uint64_t b, uint64_t c);
 
 /* node.c */
+void node_leave(struct sim *self, unsigned index); /* gives away what it has, and goes */
 void node_init(struct sim *self, unsigned index);
 void node_fini(struct sim_node *node);
 void node_boot(struct sim *self, unsigned index); /* a new process; harmless when it is up */
 enum node_death {
     NODE_KILLED, /* the process: what it wrote is safe, others see the end of its streams */
     NODE_POWER,  /* the host: what was not synced is lost or torn, and nobody is told */
+    NODE_LEFT,   /* the process, in order: others hear a goodbye */
 };
 void node_crash(struct sim *self, unsigned index, enum node_death how);
 void node_lose_disk(struct sim *self, unsigned index); /* while it is down: it will be a stranger */
@@ -297,7 +301,7 @@ enum links_break { LINK_BYE, LINK_RESET };
 void links_send(struct sim *self, struct sim_node *node, const struct mesh_effect *effect);
 void links_event(struct sim *self, const struct sim_event *event);
 void links_break(struct sim *self, unsigned a, unsigned b, enum links_break how);
-void links_node_down(struct sim *self, struct sim_node *node, bool is_silent);
+void links_node_down(struct sim *self, struct sim_node *node, enum node_death how);
 
 /* disk.c */
 void disk_init(struct sim *self, struct sim_node *node);

@@ -174,6 +174,7 @@ static void dispatch(struct sim *self, const struct sim_event *event)
         return;
     case SIM_TICK:
     case SIM_SYNCED:
+    case SIM_LEAVE:
     case SIM_GEN:
     case SIM_FETCHED:
     case SIM_PROGRESS:
