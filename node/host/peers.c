@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define PEERS_FILE_MAX 65536
-#define DEFAULT_PORT   5000
+#define DEFAULT_PORT   5001
 
 void host_read_peers(const struct host *self, struct buf *out)
 {
