@@ -10,6 +10,7 @@ import time
 
 import pytest
 import zips
+from disks import SmallDisk
 from node import FULL, PROGRAM, Node, environment
 from processes import describe, wait_gone
 
@@ -185,37 +186,11 @@ def test_caches_do_not_outlive_a_power_cut_and_outlive_a_kill(tmp_path):
 # ---- disks -------------------------------------------------------------------------------------
 
 
-class SmallDisk:
-    """A tmpfs as the node's folder, and a file that takes all its room."""
-
-    def __init__(self, folder):
-        self.folder = os.path.join(str(folder), "data")
-        self.filler = os.path.join(self.folder, "filler")
-        os.makedirs(self.folder)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", self.folder],
-                       check=True)
-
-    def fill(self):
-        with open(self.filler, "wb") as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 16))
-                    file.flush()
-            except OSError:
-                pass
-
-    def make_room(self):
-        os.unlink(self.filler)
-
-    def unmount(self):
-        subprocess.run(["umount", "-l", self.folder], check=True)
-
-
 @pytest.fixture
 def disk(tmp_path):
     if not IS_ROOT:
         pytest.skip("only root can mount a small disk")
-    small = SmallDisk(tmp_path)
+    small = SmallDisk(os.path.join(str(tmp_path), "data"), DISK_BYTES)
     yield small
     small.unmount()
 
