@@ -84,6 +84,9 @@ static void on_member(struct host *self, const struct mesh_effect *effect)
         return;
     log_info("member", "what=%s address=%s node=%016" PRIx64, word_of(effect->what),
              view.member.address, effect->peer);
+    if (!view.is_compatible)
+        log_warn("member_incompatible", "address=%s versions=%u-%u ours=%u-%u", view.member.address,
+                 view.member.pv.min, view.member.pv.max, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
     if (effect->what == SWIM_DEAD || effect->what == SWIM_RESTART)
         net_drop_link(self->net, effect->peer);
     if (effect->what != SWIM_SUSPECT && effect->what != SWIM_ALIVE)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define RESOLVE_S 30
+#define WATCH_S   1
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
@@ -181,6 +182,13 @@ static void on_resolve(evutil_socket_t fd, short what, void *arg)
     host_resolve_joins(arg);
 }
 
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    host_tell_refusals(arg);
+}
+
 static int open_net(struct host *self, struct err *err)
 {
     const struct store_identity *me = store_identity(self->config.store);
@@ -219,6 +227,7 @@ struct host *host_new(const struct host_config *config, struct err *err)
     self->timer = evtimer_new(config->base, on_timer, self);
     self->take_laters = event_new(config->base, -1, 0, on_take_laters, self);
     self->resolve = event_new(config->base, -1, EV_PERSIST, on_resolve, self);
+    self->watch = event_new(config->base, -1, EV_PERSIST, on_watch, self);
     self->config.executor.base = config->base;
     self->config.executor.events = &executor_events;
     self->config.executor.arg = self;
@@ -285,6 +294,7 @@ int host_start(struct host *self, const char *address, const struct wire_addr *m
     store_watch(self->config.store, host_copy_blobs, self);
     host_resolve_joins(self);
     event_add(self->resolve, &(struct timeval){.tv_sec = RESOLVE_S});
+    event_add(self->watch, &(struct timeval){.tv_sec = WATCH_S});
     host_feed(self, (struct mesh_event){.kind = MESH_TICK});
     return 0;
 }
@@ -309,6 +319,7 @@ void host_free(struct host *self)
     event_free(self->timer);
     event_free(self->take_laters);
     event_free(self->resolve);
+    event_free(self->watch);
     free(self->peers_path);
     free(self->address);
     free(self);

@@ -73,6 +73,13 @@ struct later {
     struct later *next;
 };
 
+#define HOST_REFUSALS 3
+
+struct refusals {
+    uint64_t told; /* so many were in the log's last line about them */
+    uint64_t told_ms;
+};
+
 struct join {
     struct host *host;
     char *text;
@@ -94,6 +101,8 @@ struct host {
     struct event *timer;
     struct event *take_laters;
     struct event *resolve; /* names are looked up again and again */
+    struct event *watch;
+    struct refusals refusals[HOST_REFUSALS];
     struct waiter *waiters;
     struct answer *answers; /* in order */
     struct answer **answers_end;
@@ -158,5 +167,9 @@ void host_join_peers(struct host *self, const struct buf *peers);
 void host_write_peers(const struct host *self);
 void host_resolve_joins(struct host *self);
 void host_free_joins(struct host *self);
+
+/* ---- refusals.c ------------------------------------------------------------------------------ */
+
+void host_tell_refusals(struct host *self);
 
 #endif
