@@ -353,10 +353,12 @@ def test_help_version_and_completion():
 def test_an_option_of_several_verbs_is_the_same_in_all():
     """Its letter and what it takes; only what it does is said by each."""
     shapes = {}
-    for verb in ("run", "show", "watch", "tests", "logs", "ls", "cancel", "inspect", "doctor"):
+    for verb in ("run", "show", "watch", "tests", "logs", "ls", "cancel", "mesh", "join", "drain", "leave",
+                 "inspect", "doctor"):
         for line in client(verb, "--help").stdout.splitlines():
             found = re.match(r"\s+(?:-\w, )?\s*--(node|json|timeout)\b", line)
             if found:
                 shapes.setdefault(found[1], {}).setdefault(found[0].strip(), []).append(verb)
     assert {name: len(shape) for name, shape in shapes.items()} == {"node": 1, "json": 1, "timeout": 1}
-    assert shapes["node"] == {"-n, --node": ["run", "show", "watch", "tests", "logs", "ls", "cancel", "doctor"]}
+    assert shapes["node"] == {"-n, --node": ["run", "show", "watch", "tests", "logs", "ls", "cancel", "mesh",
+                                             "join", "drain", "leave", "doctor"]}
