@@ -299,9 +299,18 @@ static void on_beat(struct mesh *self, uint64_t peer, const struct wire_beat *be
                                                .item_count = beat->running_count});
 }
 
+/* A module that has its record, or never was, makes no progress: what is kept of one ends with its
+ * record, and would stay. */
+static bool can_progress(const struct mesh *self, const struct wire_progress *progress)
+{
+    const struct doc *doc = mesh_led(self, progress->eid) ? mesh_doc(self, progress->eid) : NULL;
+    const struct doc_plan *plan = doc ? doc_plan(doc, progress->p) : NULL;
+    return plan && progress->m < plan->module_count && !doc_result(doc, progress->p, progress->m);
+}
+
 static void on_progress(struct mesh *self, uint64_t peer, const struct wire_progress *progress)
 {
-    if (!mesh_led(self, progress->eid))
+    if (!can_progress(self, progress))
         return;
     mesh_progress(self,
                   &(struct mesh_event){.kind = MESH_PROGRESS,
@@ -430,5 +439,8 @@ static void take_frame(struct mesh *self, uint64_t peer, const void *bytes, size
 
 void mesh_frame(struct mesh *self, uint64_t peer, const void *bytes, size_t len)
 {
-    take_frame(self, peer, bytes, len, false);
+    if (peer == self->self) /* there is no link to oneself that could carry an answer */
+        self->counters.bad_frames++;
+    else
+        take_frame(self, peer, bytes, len, false);
 }
