@@ -118,17 +118,7 @@ def test_a_join_that_is_no_address_ends_the_start(tmp_path, address):
         Node(tmp_path, "--join", address)
 
 
-# ---- the operator's routes ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", ["/join", "/drain", "/kill"])
-def test_the_operators_routes_want_the_operators_token(node, path):
-    assert operator(node, "POST", path, "{}", token="").status == 401
-    assert operator(node, "POST", path, "{}", token="a-token-that-is-no-operators").status == 403
-    answer = operator(node, "GET", path)
-    assert answer.status == 405 and answer.headers["allow"] == "POST, OPTIONS"
-    assert node.get("/readyz").status == 200
-    assert os.stat(os.path.join(node.data, "operator.token")).st_mode & 0o777 == 0o600
+# ---- leaving (who may ask for it: test_operator.py) --------------------------------------------
 
 
 def test_a_users_token_is_not_the_operators(tmp_path, start):
