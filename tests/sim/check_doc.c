@@ -51,6 +51,7 @@ static void check_fence(struct sim *self, struct sim_node *node, const struct do
 {
     struct check_fence *fence = check_fence_of(self, doc->id, doc->fence->ballot);
     if (fence->gen == 0) {
+        faults_tempt(self, node);
         fence->gen = doc->fence->gen;
         for (size_t i = 0; i < self->check->fence_count; i++) {
             const struct check_fence *other = &self->check->fences[i];
@@ -86,6 +87,7 @@ static void check_seal(struct sim *self, struct sim_node *node, const struct doc
         check_violation(self, "I7", "%s: eval %" PRIu64 ": two seals under one ballot (epoch %u)",
                         node->label, doc->id, doc->seal->ballot.epoch);
     if (!fence->has_seal) {
+        faults_tempt(self, node);
         for (size_t i = 0; i < self->check->fence_count; i++) {
             const struct check_fence *other = &self->check->fences[i];
             if (other->eval != doc->id || !other->has_seal || other == fence)
@@ -116,6 +118,7 @@ static void check_commit(struct sim *self, struct sim_node *node, const struct d
     if (fence->is_committed || !doc->fence || !eval)
         return;
     fence->is_committed = true;
+    faults_tempt(self, node);
     SIM_CHART(self, "%s: eval %" PRIu64 " is committed under epoch %u", node->label, doc->id,
               doc->com.epoch);
     if (check_majority(self, doc->fence, doc->id, has_seal, doc->com))

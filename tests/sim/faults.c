@@ -47,7 +47,7 @@ void faults_draw(struct sim *self)
         return;
     }
     swarm->fault_us = sim_draw(rand, 6 * SIM_S, 25 * SIM_S);
-    bool is_long = has(self, 8); /* long enough for a node to lose patience */
+    bool is_long = has(self, 12); /* long enough for a node to lose patience */
     if (is_long)
         swarm->fault_us = 50 * SIM_S;
     swarm->loss_ppm = strength(self, 50, 100000);
@@ -70,7 +70,8 @@ void faults_draw(struct sim *self)
     swarm->has_unready = has(self, 30);
     swarm->has_variants = has(self, 15);
     swarm->has_dates = has(self, 15);
-    swarm->evals = (unsigned)sim_draw(rand, 1, 5);
+    swarm->tempt_ppm = strength(self, 25, 200000);
+    swarm->evals = (unsigned)sim_draw(rand, 1, has(self, 5) ? 20 : 5);
     swarm->cancels = has(self, 25) ? 1 : 0;
 }
 
@@ -267,6 +268,15 @@ static void make_unready(struct sim *self, struct sim_node *node)
     SIM_CHART(self, "%s: p%u of %" PRIu64 " is not ready any more", node->label, work.p, work.eval);
     node_step(self, node,
               &(struct mesh_event){.kind = MESH_UNREADY, .eval = work.eval, .work = work});
+}
+
+void faults_tempt(struct sim *self, const struct sim_node *node)
+{
+    if (self->is_calm || !sim_chance(&self->fault_rand, self->swarm.tempt_ppm))
+        return;
+    SOMETIMES(TEMPTED);
+    plan(self, self->now_us + sim_draw(&self->fault_rand, 0, 5 * SIM_MS), FAULT_CRASH,
+         node->index + 1);
 }
 
 void faults_event(struct sim *self, const struct sim_event *event)

@@ -28,6 +28,56 @@ struct sim_eval *load_find(struct sim *self, uint64_t eval)
     return NULL;
 }
 
+/* ---- questions ------------------------------------------------------------------------------- */
+
+#define ASKED_MAX_US     (20 * SIM_S) /* an answer to a reader or a cancel takes no longer, */
+#define SUBMITTED_MAX_US (40 * SIM_S) /* nor one to a submission, whatever goes wrong */
+
+static void note_question(struct sim *self, const struct sim_node *node, uint64_t eval,
+                          uint64_t token)
+{
+    if (self->question_count < SIM_QUESTIONS_MAX)
+        self->questions[self->question_count++] = (struct sim_question){.token = token,
+                                                                        .eval = eval,
+                                                                        .node = node->index,
+                                                                        .life = node->life,
+                                                                        .asked_us = self->now_us};
+}
+
+static void note_answer(struct sim *self, const struct sim_node *node, uint64_t eval,
+                        uint64_t token)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->question_count; i++) {
+        const struct sim_question *question = &self->questions[i];
+        bool is_it = question->node == node->index && question->token == token &&
+                     (token != 0 || question->eval == eval);
+        if (!is_it)
+            self->questions[kept++] = *question;
+    }
+    self->question_count = kept;
+}
+
+void load_check_answers(struct sim *self)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->question_count; i++) {
+        const struct sim_question *question = &self->questions[i];
+        const struct sim_node *node = &self->nodes[question->node];
+        uint64_t most_us = question->token ? ASKED_MAX_US : SUBMITTED_MAX_US;
+        if (node->life != question->life)
+            continue; /* whoever asked saw the connection end */
+        if (self->now_us - question->asked_us > most_us) {
+            check_violation(self, "L2", "%s has not answered %s about %" PRIu64 " for %u s",
+                            node->label, question->token ? "a question" : "a submission",
+                            question->eval, (unsigned)(most_us / SIM_S));
+            continue;
+        }
+        self->questions[kept++] = *question;
+    }
+    self->question_count = kept;
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 static const char *const names[] = {"one", "two", "three", "four"};
@@ -74,6 +124,7 @@ void load_submit(struct sim *self, struct sim_eval *eval, unsigned at)
     eval->is_pending = true;
     SIM_CHART(self, "user submits %" PRIu64 " at %s", eval->id, node->label);
     struct delta delta = {.id = eval->id, .req = &eval->req};
+    note_question(self, node, eval->id, 0);
     node_step(self, node,
               &(struct mesh_event){.kind = MESH_SUBMIT, .eval = eval->id, .delta = &delta});
 }
@@ -124,6 +175,7 @@ static void try_again(struct sim *self, struct sim_eval *eval, uint64_t after_us
 
 static void ask(struct sim *self)
 {
+    load_check_answers(self);
     if (!self->is_over)
         plan_act(self, self->now_us + sim_draw(&self->user_rand, 100 * SIM_MS, 2 * SIM_S), USER_ASK,
                  0, 0);
@@ -131,9 +183,9 @@ static void ask(struct sim *self)
     if (!node || self->eval_count == 0)
         return;
     const struct sim_eval *eval = &self->evals[rand_below(&self->user_rand, self->eval_count)];
-    node_step(
-        self, node,
-        &(struct mesh_event){.kind = MESH_ASK, .eval = eval->id, .token = self->next_token++});
+    uint64_t token = self->next_token++;
+    note_question(self, node, eval->id, token);
+    node_step(self, node, &(struct mesh_event){.kind = MESH_ASK, .eval = eval->id, .token = token});
 }
 
 static void cancel(struct sim *self, struct sim_eval *eval)
@@ -143,9 +195,10 @@ static void cancel(struct sim *self, struct sim_eval *eval)
         return;
     eval->cancel_wanted = true;
     SIM_CHART(self, "user cancels %" PRIu64 " at %s", eval->id, node->label);
-    node_step(
-        self, node,
-        &(struct mesh_event){.kind = MESH_CANCEL, .eval = eval->id, .token = self->next_token++});
+    uint64_t token = self->next_token++;
+    note_question(self, node, eval->id, token);
+    node_step(self, node,
+              &(struct mesh_event){.kind = MESH_CANCEL, .eval = eval->id, .token = token});
 }
 
 void load_event(struct sim *self, const struct sim_event *event)
@@ -193,6 +246,7 @@ static void accepted(struct sim *self, struct sim_node *node, const struct mesh_
         SOMETIMES(ACCEPTED_3);
     eval->is_pending = false;
     eval->is_acked = true;
+    faults_tempt(self, node);
     eval->replicas = effect->replicas;
 }
 
@@ -212,6 +266,8 @@ static void refused(struct sim *self, struct sim_node *node, const struct mesh_e
 void load_effect(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
 {
     struct sim_eval *eval = load_find(self, effect->eval);
+    if (effect->kind != MESH_FINAL)
+        note_answer(self, node, effect->eval, effect->token);
     if (effect->kind == MESH_ACCEPTED) {
         accepted(self, node, effect);
     } else if (effect->kind == MESH_REFUSED) {

@@ -203,7 +203,17 @@ struct sim_swarm {
     uint64_t cut_us; /* longest */
     bool has_killers, has_hangs, has_flaky, has_losses, has_unready, has_variants, has_dates;
     unsigned evals, cancels;
+    uint32_t tempt_ppm; /* a node dies at the very moment that something of weight happens on it */
 };
+
+struct sim_question { /* that a node has been asked and must answer */
+    uint64_t token;   /* 0: a submission */
+    uint64_t eval;
+    unsigned node;
+    uint32_t life;
+    uint64_t asked_us;
+};
+#define SIM_QUESTIONS_MAX 256
 
 /* One evaluation as its user knows it. */
 struct sim_eval {
@@ -247,6 +257,8 @@ struct sim {
     struct sim_path paths[SIM_NODES_MAX][SIM_NODES_MAX];
     struct sim_eval evals[SIM_EVALS_MAX];
     size_t eval_count;
+    struct sim_question questions[SIM_QUESTIONS_MAX];
+    size_t question_count;
     uint64_t next_conn, next_ticket, next_token, next_eval;
     bool is_calm;
     uint64_t calm_us;
@@ -331,6 +343,7 @@ void load_init(struct sim *self);
 void load_fini(struct sim *self);
 void load_event(struct sim *self, const struct sim_event *event);
 void load_effect(struct sim *self, struct sim_node *node, const struct mesh_effect *effect);
+void load_check_answers(struct sim *self);
 struct sim_eval *load_find(struct sim *self, uint64_t eval);
 struct sim_eval *load_make(struct sim *self, unsigned projects);
 void load_submit(struct sim *self, struct sim_eval *eval, unsigned at);
@@ -339,7 +352,8 @@ void load_submit(struct sim *self, struct sim_eval *eval, unsigned at);
 void faults_draw(struct sim *self);
 void faults_plan(struct sim *self);
 void faults_event(struct sim *self, const struct sim_event *event);
-void faults_heal(struct sim *self); /* all cuts */
+void faults_heal(struct sim *self);                               /* all cuts */
+void faults_tempt(struct sim *self, const struct sim_node *node); /* to strike there and now */
 void faults_cut(struct sim *self, unsigned a, unsigned b, bool both);
 
 /* check.c */
