@@ -131,6 +131,7 @@ static void on_add_eval(struct queue *self, const struct queue_event *event)
                 (self->eval_count - at) * sizeof *self->evals);
         self->evals[at] = eval;
         self->eval_count++;
+        eval->queue = self;
         eval->id = event->eval;
         eval->serial = ++self->serial;
         eval->served = self->turn;
@@ -161,6 +162,8 @@ static void on_drop(struct queue *self, const struct queue_event *event, struct 
     }
     if (eval->is_rumored)
         queue_emit(out, QUEUE_RUMOR, eval, NULL);
+    self->waiting -= eval->waiting;
+    self->waiting_ms -= eval->waiting_ms;
     size_t at = eval_place(self, event->eval);
     memmove(&self->evals[at], &self->evals[at + 1],
             (--self->eval_count - at) * sizeof *self->evals);
@@ -322,10 +325,11 @@ static void judge_chores(struct queue *self, struct queue_eval *eval, struct que
         queue_judge_chore(self, eval, &eval->projects[i], out);
 }
 
-static void on_tick(struct queue *self, uint64_t now_ms, struct queue_out *out)
+/* Returns whether it was time. */
+static bool on_tick(struct queue *self, uint64_t now_ms, struct queue_out *out)
 {
     if (now_ms < self->tick_ms + QUEUE_TICK_MS)
-        return;
+        return false;
     self->tick_ms = now_ms;
     for (size_t i = 0; i < self->peer_count; i++)
         look_after_runs(self, self->peers[i], now_ms, out);
@@ -334,6 +338,7 @@ static void on_tick(struct queue *self, uint64_t now_ms, struct queue_out *out)
             release_held(self->evals[i], now_ms);
         judge_chores(self, self->evals[i], out);
     }
+    return true;
 }
 
 static void tell_rumor(struct queue_eval *eval, struct queue_out *out)
@@ -347,13 +352,15 @@ static void tell_rumor(struct queue_eval *eval, struct queue_out *out)
     effect->weight = eval->weight;
 }
 
-/* Offers what is new, and again what waits for too long. */
+/* Offers what is new, and again what waits for too long: the more evaluations wait, the seldomer
+ * each, since nobody can begin them all. Returns when it wants to be looked at next. */
 static uint64_t offer_what_waits(struct queue *self, struct queue_eval *eval, uint64_t now_ms,
                                  struct queue_out *out)
 {
     if (queue_queued(eval) == 0)
         return UINT64_MAX;
-    uint64_t gap = eval->is_news ? QUEUE_OFFER_GAP_MS : QUEUE_OFFER_MS;
+    uint64_t again = QUEUE_OFFER_MS + self->offering * QUEUE_OFFER_EACH_MS;
+    uint64_t gap = eval->is_news ? QUEUE_OFFER_GAP_MS : again;
     uint64_t due = eval->offered_ms ? eval->offered_ms + gap : now_ms;
     if (due < eval->adopt_until_ms)
         due = eval->adopt_until_ms;
@@ -361,21 +368,41 @@ static uint64_t offer_what_waits(struct queue *self, struct queue_eval *eval, ui
         return due;
     queue_offer(self, eval, now_ms, out);
     tell_rumor(eval, out);
-    return now_ms + QUEUE_OFFER_MS;
+    return now_ms + again;
 }
 
-static void settle(struct queue *self, const struct queue_event *event, struct queue_out *out)
+static void look_at_all(struct queue *self, const struct queue_event *event, struct queue_out *out)
 {
-    bool is_tick = event->kind == QUEUE_TICK;
     uint64_t next = self->eval_count > 0 ? self->tick_ms + QUEUE_TICK_MS : UINT64_MAX;
+    size_t offering = 0;
     for (size_t i = 0; i < self->eval_count; i++) {
         struct queue_eval *eval = self->evals[i];
         uint64_t due = offer_what_waits(self, eval, event->now_ms, out);
         next = due < next ? due : next;
-        if (is_tick && queue_queued(eval) == 0)
+        offering += due != UINT64_MAX;
+        if (event->kind == QUEUE_TICK && queue_queued(eval) == 0)
             tell_rumor(eval, out);
     }
+    self->offering = offering;
     self->deadline_ms = next;
+}
+
+/* Most events touch one evaluation: the others need no look before their time. */
+static void settle(struct queue *self, const struct queue_event *event, bool was_tick,
+                   struct queue_out *out)
+{
+    bool is_of_all = event->kind == QUEUE_TICK || event->kind == QUEUE_PEER_LOST ||
+                     event->kind == QUEUE_BEAT || event->kind == QUEUE_DROP;
+    if (is_of_all || was_tick || event->now_ms >= self->deadline_ms) {
+        look_at_all(self, event, out);
+        return;
+    }
+    bool is_end = event->kind == QUEUE_ENDED;
+    struct queue_eval *eval = queue_eval_find(self, is_end ? event->work.eval : event->eval);
+    uint64_t due = eval ? offer_what_waits(self, eval, event->now_ms, out) : UINT64_MAX;
+    uint64_t tick = self->eval_count > 0 ? self->tick_ms + QUEUE_TICK_MS : UINT64_MAX;
+    due = due < tick ? due : tick;
+    self->deadline_ms = due < self->deadline_ms ? due : self->deadline_ms;
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -432,13 +459,18 @@ void queue_step(struct queue *self, const struct queue_event *event, struct queu
         queue_beat(self, event, out);
         break;
     }
-    on_tick(self, event->now_ms, out);
-    settle(self, event, out);
+    bool was_tick = on_tick(self, event->now_ms, out);
+    settle(self, event, was_tick, out);
 }
 
 uint64_t queue_deadline(const struct queue *self) { return self->deadline_ms; }
 
 /* ---- questions ------------------------------------------------------------------------------- */
+
+struct queue_waiting queue_waiting(const struct queue *self)
+{
+    return (struct queue_waiting){.modules = self->waiting, .ms = self->waiting_ms};
+}
 
 struct queue_left queue_left(const struct queue *self, uint64_t id)
 {

@@ -59,7 +59,7 @@
 
 #define QUEUE_SILENCE_MS      15000 /* an attempt of a node that says nothing that long is lost */
 #define QUEUE_ADOPT_MS        500   /* a new owner hears who runs what before it hands out */
-#define QUEUE_OFFER_MS        400   /* at most this long between offers while work waits */
+#define QUEUE_OFFER_MS        400   /* between offers while work waits; longer where much does */
 #define QUEUE_BATCH_MS        200   /* predicted work for one slot in one assignment */
 #define QUEUE_RUNNER_LOSSES   2
 #define QUEUE_NODE_LOSSES     3
@@ -198,7 +198,14 @@ void queue_step(struct queue *self, const struct queue_event *event, struct queu
 /* When it wants its QUEUE_TICK, ms; UINT64_MAX: not at all. */
 uint64_t queue_deadline(const struct queue *self);
 
-/* What is left of one evaluation, or of all (eval 0). */
+/* The modules that wait, of all evaluations: for what is said after every step. */
+struct queue_waiting {
+    size_t modules;
+    uint64_t ms; /* predicted */
+};
+struct queue_waiting queue_waiting(const struct queue *self);
+
+/* What is left of one evaluation, or of all (eval 0); looks at each of their projects. */
 struct queue_left {
     size_t modules;      /* waiting */
     size_t chores;       /* projects that nobody has ready yet, or somebody prepares */

@@ -8,13 +8,14 @@
 #include "loadbalance/queue.h"
 #include "proto/base/rand.h"
 
-#define QUEUE_TICK_MS      500
-#define QUEUE_OFFER_GAP_MS 50   /* the news of many events goes out at once */
-#define QUEUE_HOLD_MS      2000 /* for a failure's record to become durable */
-#define QUEUE_GRACE_MS     500  /* an assignment and a beat may cross on their way */
-#define QUEUE_QUANTUM_MS   2000
-#define QUEUE_ASSIGN_MAX   1024 /* items in one assignment */
-#define QUEUE_INCIDENTS    64
+#define QUEUE_TICK_MS       500
+#define QUEUE_OFFER_GAP_MS  50   /* the news of many events goes out at once */
+#define QUEUE_OFFER_EACH_MS 2    /* longer between offers of one evaluation, for each that waits */
+#define QUEUE_HOLD_MS       2000 /* for a failure's record to become durable */
+#define QUEUE_GRACE_MS      500  /* an assignment and a beat may cross on their way */
+#define QUEUE_QUANTUM_MS    2000
+#define QUEUE_ASSIGN_MAX    1024 /* items in one assignment */
+#define QUEUE_INCIDENTS     64
 
 enum task_state { TASK_NONE, TASK_WAITING, TASK_RUNNING, TASK_OVER, TASK_GIVEN_UP };
 
@@ -83,6 +84,7 @@ struct queue_link {
 };
 
 struct queue_eval {
+    struct queue *queue;
     uint64_t id;
     uint64_t serial; /* of its coming */
     struct work_ballot ballot;
@@ -149,7 +151,10 @@ struct queue {
     size_t peer_count;
     size_t peer_capacity;
     size_t most_peers; /* at one time */
-    uint64_t slots;    /* of all peers that take work */
+    size_t waiting;    /* modules, of all evaluations */
+    uint64_t waiting_ms;
+    size_t offering; /* evaluations with something to give out, when they were last looked at */
+    uint64_t slots;  /* of all peers that take work */
     uint64_t serial;
     uint64_t turn; /* the largest `served` that has had its turn */
     uint64_t beat;

@@ -187,6 +187,8 @@ void queue_task_wait(struct queue_eval *eval, struct queue_project *project, uin
     project->waiting_ms += task->estimate_ms;
     eval->waiting++;
     eval->waiting_ms += task->estimate_ms;
+    eval->queue->waiting++;
+    eval->queue->waiting_ms += task->estimate_ms;
     eval->is_news = true;
     if (queue_task_is_suspect(task)) {
         add_suspect(eval, &(struct work){.eval = eval->id, .p = project->p, .m = m});
@@ -210,6 +212,8 @@ void queue_task_leave(struct queue_eval *eval, struct queue_project *project, ui
     project->waiting_ms -= task->estimate_ms;
     eval->waiting--;
     eval->waiting_ms -= task->estimate_ms;
+    eval->queue->waiting--;
+    eval->queue->waiting_ms -= task->estimate_ms;
     if (queue_task_is_suspect(task))
         remove_suspect(eval, project->p, m);
     else if (state != TASK_OVER) /* which is for ever, and may stay in the heap until it surfaces */

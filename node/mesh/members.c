@@ -84,6 +84,12 @@ static void on_member(struct mesh *self, const struct swim_effect *told)
 
 /* ---- news ------------------------------------------------------------------------------------ */
 
+static bool is_final(const struct mesh *self, uint64_t eval)
+{
+    struct docs_info info;
+    return self->config.docs->info(self->config.docs->arg, eval, &info) && info.is_final;
+}
+
 static void on_told(struct mesh *self, const struct wire_msg *msg)
 {
     if (msg->kind == WIRE_FENCE) {
@@ -92,9 +98,10 @@ static void on_told(struct mesh *self, const struct wire_msg *msg)
                                 .kind = OWN_HEARD,
                                 .id = news->eid,
                                 .fence = {.epoch = news->fence.epoch, .owner = news->fence.owner}});
-        mesh_note_agent(self, (struct agent_event){.kind = AGENT_OWNER,
-                                                   .eval = news->eid,
-                                                   .ballot = mesh_ballot_of_wire(news->fence)});
+        if (!is_final(self, news->eid)) /* nobody would tell the agent to forget it again */
+            mesh_note_agent(self, (struct agent_event){.kind = AGENT_OWNER,
+                                                       .eval = news->eid,
+                                                       .ballot = mesh_ballot_of_wire(news->fence)});
         return;
     }
     const struct wire_work *work = &msg->work;
@@ -204,10 +211,10 @@ void mesh_link_down(struct mesh *self, const struct mesh_event *event)
 void mesh_tell_own_load(struct mesh *self)
 {
     struct agent_load agent = agent_load(self->agent, self->now_ms);
-    struct queue_left left = queue_left(self->queue, 0);
+    size_t waiting = queue_waiting(self->queue).modules;
     struct wire_load load = {
         .free_slots = (uint8_t)(agent.free < UINT8_MAX ? agent.free : UINT8_MAX),
-        .queued = (uint16_t)(left.modules < UINT16_MAX ? left.modules : UINT16_MAX),
+        .queued = (uint16_t)(waiting < UINT16_MAX ? waiting : UINT16_MAX),
         /* It falls with the clock by itself: told when it changes otherwise. */
         .eta_ms = agent.free > 0 ? 0 : agent.eta_ms};
     if (load.free_slots == self->load.free_slots && load.queued == self->load.queued)

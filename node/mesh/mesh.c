@@ -405,11 +405,11 @@ const struct swim *mesh_members(const struct mesh *self) { return self->swim; }
 struct mesh_load mesh_load(const struct mesh *self)
 {
     struct agent_load agent = agent_load(self->agent, self->now_ms);
-    struct queue_left left = queue_left(self->queue, 0);
+    struct queue_waiting waiting = queue_waiting(self->queue);
     struct mesh_load load = {.slots = agent.slots,
                              .running = agent.busy,
-                             .waiting = left.modules + agent.waiting,
-                             .waiting_ms = left.waiting_ms,
+                             .waiting = waiting.modules + agent.waiting,
+                             .waiting_ms = waiting.ms,
                              .preparing = agent.chores};
     for (const struct led *led = self->leds; led; led = led->next)
         load.owned++;
