@@ -36,7 +36,13 @@ void buf_append(struct buf *self, const void *bytes, size_t len)
 
 void buf_puts(struct buf *self, const char *text) { buf_append(self, text, strlen(text)); }
 
-void buf_putc(struct buf *self, char c) { buf_append(self, &c, 1); }
+void buf_putc(struct buf *self, char c)
+{
+    if (self->len + 1 >= self->capacity)
+        (void)buf_reserve(self, 1);
+    self->data[self->len++] = c;
+    self->data[self->len] = '\0';
+}
 
 void buf_printf(struct buf *self, const char *fmt, ...)
 {

@@ -98,10 +98,28 @@ static void put_escaped(struct buf *to, unsigned char c)
     }
 }
 
+static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
+
+/* Nearly all text is plain, and keys always are: those take one reservation. */
+static bool put_plain(struct buf *to, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!is_plain((unsigned char)text[i]))
+            return false;
+    char *out = buf_reserve(to, len + 2);
+    out[0] = '"';
+    memcpy(out + 1, text, len);
+    out[len + 1] = '"';
+    buf_added(to, len + 2);
+    return true;
+}
+
 static void put_string(struct buf *to, const char *text, size_t len)
 {
     const unsigned char *at = (const unsigned char *)text;
     size_t plain = 0;
+    if (put_plain(to, text, len))
+        return;
     buf_putc(to, '"');
     for (size_t i = 0; i < len;) {
         size_t step = at[i] < 0x80 ? 1 : utf8_length(at + i, len - i);
