@@ -130,8 +130,14 @@ static bool fetch_bundles(struct own *self, const struct append *put, struct del
     return true;
 }
 
-static bool is_fetching(const struct own *self, uint64_t peer, uint32_t rid)
+/* It came before, and is on its way to the disk or waits for bundles: its answer comes of itself.
+ * (A seal of many modules takes longer than the time after which it is sent again.) */
+static bool is_under_way(const struct own *self, uint64_t peer, uint32_t rid)
 {
+    for (size_t i = self->append_first; i < self->append_count; i++)
+        if (self->appends[i].kind == APPEND_PUT && self->appends[i].peer == peer &&
+            self->appends[i].rid == rid)
+            return true;
     for (size_t i = 0; i < self->fetch_count; i++)
         if (self->fetches[i].peer == peer && self->fetches[i].rid == rid)
             return true;
@@ -175,6 +181,8 @@ void acceptor_put(struct own *self, uint64_t peer, const struct wire_put *messag
     owned_delta delta = {0};
     struct err err = ERR_INIT;
     struct append put = {.id = message->eid, .peer = peer, .rid = message->rid};
+    if (is_under_way(self, peer, message->rid))
+        return;
     if (delta_decode((const char *)message->delta.data, message->delta.len, &delta, &err) ||
         delta.id != message->eid || (asks_for_promise(message->kind) && !delta.fence)) {
         self->stats.ignored++;
@@ -184,8 +192,7 @@ void acceptor_put(struct own *self, uint64_t peer, const struct wire_put *messag
         put.ballot = delta.fence->ballot;
     if (is_low(self, &put))
         say_low(self, &put, WIRE_LOW_FENCE);
-    else if (is_fetching(self, peer, message->rid) ||
-             (message->kind == WIRE_PUT_SUBMIT && delta.req && fetch_bundles(self, &put, &delta)))
+    else if (message->kind == WIRE_PUT_SUBMIT && delta.req && fetch_bundles(self, &put, &delta))
         return; /* also where the document is here already: a reader of it has no bundles */
     else if (is_done(self, &delta))
         say_ok(self, &put);

@@ -22,7 +22,8 @@ static struct delta round_delta(const struct eval *eval, const struct doc *doc)
     return delta;
 }
 
-static void send_round(struct own *self, struct eval *eval, const struct doc *doc)
+/* Returns how many bytes went to each. */
+static size_t send_round(struct own *self, struct eval *eval, const struct doc *doc)
 {
     struct wire_bytes bytes = {0};
     for (size_t i = 0; i < doc->fence->rep_count; i++) {
@@ -35,7 +36,7 @@ static void send_round(struct own *self, struct eval *eval, const struct doc *do
         }
         if (bytes.len > WIRE_DELTA_MAX) {
             self->stats.dropped++;
-            return;
+            return 0;
         }
         struct wire_msg *msg = own_send(self, rep, WIRE_PUT);
         msg->put = (struct wire_put){.rid = eval->round.rid,
@@ -43,6 +44,7 @@ static void send_round(struct own *self, struct eval *eval, const struct doc *do
                                      .kind = (uint8_t)eval->round.kind,
                                      .delta = bytes};
     }
+    return bytes.len;
 }
 
 void round_go_on(struct own *self, struct eval *eval, const struct doc *doc)
@@ -51,8 +53,8 @@ void round_go_on(struct own *self, struct eval *eval, const struct doc *doc)
     if (!round->rid || doc_ballot_compare(doc->fence->ballot, eval->mine) != 0)
         return;
     if (self->now_ms >= round->next_ms) {
-        send_round(self, eval, doc);
-        round->next_ms = self->now_ms + round->wait_ms + rand_below(&self->rand, round->wait_ms);
+        uint64_t wait_ms = round->wait_ms + send_round(self, eval, doc) / BYTES_PER_MS;
+        round->next_ms = self->now_ms + wait_ms + rand_below(&self->rand, round->wait_ms);
         round->wait_ms = round->wait_ms * 2 < RESEND_MOST ? round->wait_ms * 2 : RESEND_MOST;
     }
     own_arm(self, round->next_ms);

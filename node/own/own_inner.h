@@ -21,6 +21,7 @@
 #define SOLO_AFTER    30000
 #define RESEND_FIRST  400
 #define RESEND_MOST   4000
+#define BYTES_PER_MS  2000 /* that a replica surely sends, reads and writes of a large PUT */
 #define READ_WAIT     1000 /* without a piece; before a claim */
 #define ASK_OWNER     500
 #define ASK_ANYBODY   300
