@@ -66,6 +66,8 @@ static void check_fence(struct sim *self, struct sim_node *node, const struct do
                     SOMETIMES(CLAIMED);
             }
         }
+        if (node->is_leaving && doc->fence->ballot.owner != node->id)
+            SOMETIMES(HANDED_OVER);
         if (doc->fence->ballot.epoch >= OWN_REPLACED_EPOCH)
             SOMETIMES(REPLACED);
         SIM_CHART(self, "%s: eval %" PRIu64 " has fence (%u, n%d)", node->label, doc->id,

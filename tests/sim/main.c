@@ -159,6 +159,7 @@ int main(int argc, char **argv)
     struct opt_parsed parsed = {0};
     struct err err = ERR_INIT;
     int code;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what was found is seen at once */
     if (opt_load(&table, argc - 1, argv + 1, &options, &parsed, &err) != 0) {
         fprintf(stderr, "mesh-sim: %s\n", err.text);
         return 2;
