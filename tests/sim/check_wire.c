@@ -98,7 +98,7 @@ static bool has_blobs(const struct sim_node *node, const struct doc_req *req)
 }
 
 /* One that left in order does not count: it took nothing with it. */
-static bool knows_others(const struct sim_node *node)
+bool check_knows_others(const struct sim_node *node)
 {
     const struct swim *swim = mesh_members(node->mesh);
     size_t left = 0;
@@ -135,7 +135,7 @@ static void check_accepted(struct sim *self, struct sim_node *node,
     if (eval->holder_count < effect->replicas)
         check_violation(self, "I1", "%s acknowledges %" PRIu64 " with %u replicas, %zu have it",
                         node->label, eval->id, effect->replicas, eval->holder_count);
-    if (effect->replicas < 2 && knows_others(node))
+    if (effect->replicas < 2 && !eval->is_alone && check_knows_others(node))
         check_violation(self, "I1", "%s acknowledges %" PRIu64 " with one copy", node->label,
                         eval->id);
 }

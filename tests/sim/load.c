@@ -122,6 +122,7 @@ void load_submit(struct sim *self, struct sim_eval *eval, unsigned at)
     eval->at = at;
     eval->at_life = node->life;
     eval->is_pending = true;
+    eval->is_alone = !check_knows_others(node);
     SIM_CHART(self, "user submits %" PRIu64 " at %s", eval->id, node->label);
     struct delta delta = {.id = eval->id, .req = &eval->req};
     note_question(self, node, eval->id, 0);

@@ -225,6 +225,7 @@ struct sim_eval {
     uint32_t at_life;
     bool is_pending; /* no answer yet */
     bool is_acked;
+    bool is_alone; /* its node knew no other when it was submitted */
     unsigned replicas;
     uint64_t holders[SIM_NODES_MAX +
                      DOC_REPS_MAX]; /* ids of nodes that had it when it was acknowledged */
@@ -362,6 +363,8 @@ void check_free(struct check *self_owned);
 void check_violation(struct sim *self, const char *id, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void check_forget(struct sim *self, struct sim_node *node); /* it is another one now */
+/* Is another member known that has not left? */
+bool check_knows_others(const struct sim_node *node);
 void check_booted(struct sim *self, struct sim_node *node);
 void check_effect(struct sim *self, struct sim_node *node, const struct mesh_effect *effect);
 void check_joined(struct sim *self, struct sim_node *node, const struct doc *doc, unsigned changed);
