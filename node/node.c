@@ -66,6 +66,7 @@ struct node {
     uint64_t lag_checked_ms;
     uint64_t lag_cpu_ms;
     bool is_draining;
+    bool has_abandoned; /* the mesh, for a store that failed */
     int exit_code;
 };
 
@@ -403,7 +404,10 @@ static void drain(struct node *self, const char *why)
     struct timeval timeout = {.tv_sec = (time_t)(ms / 1000),
                               .tv_usec = (suseconds_t)(ms % 1000) * 1000};
     event_add(self->drain_timer, &timeout);
-    host_leave(self->host, on_left, self);
+    if (self->has_abandoned)
+        http_server_drain(self->server, on_server_drained, self);
+    else
+        host_leave(self->host, on_left, self);
 }
 
 static void leave(void *arg) { drain(arg, "operator"); }
@@ -436,7 +440,7 @@ static void on_housekeeping(evutil_socket_t fd, short what, void *arg)
 }
 
 /* A store that failed stays failed: what is acknowledged is safe on disk, and a fresh start is the
- * way on. */
+ * way on. Until then the others do what this node had to. */
 static void on_store_check(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -451,6 +455,8 @@ static void on_store_check(evutil_socket_t fd, short what, void *arg)
         return;
     event_del(self->store_check);
     log_error("store_failed", "%s", why ? why : "the store cannot be written");
+    self->has_abandoned = true;
+    host_abandon(self->host);
 }
 
 static uint64_t own_cpu_ms(void)

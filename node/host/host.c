@@ -329,9 +329,9 @@ void host_free(struct host *self)
 
 struct mesh_load host_load(const struct host *self) { return mesh_load(self->mesh); }
 
-enum mesh_standing host_standing(const struct host *self, uint64_t id)
+enum mesh_standing host_standing(const struct host *self, uint64_t id, unsigned *replicas)
 {
-    return mesh_standing(self->mesh, id);
+    return mesh_standing(self->mesh, id, replicas);
 }
 
 const struct swim *host_members(const struct host *self) { return mesh_members(self->mesh); }
@@ -375,6 +375,8 @@ void host_leave(struct host *self, void (*done)(void *arg), void *arg)
     self->on_left_arg = arg;
     host_feed(self, (struct mesh_event){.kind = self->is_drained ? MESH_LEAVE : MESH_DRAIN});
 }
+
+void host_abandon(struct host *self) { host_feed(self, (struct mesh_event){.kind = MESH_LEAVE}); }
 
 static const char *address_of(const struct host *self, uint64_t peer)
 {

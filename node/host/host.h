@@ -75,7 +75,7 @@ void host_ask(struct host *self, uint64_t id, host_ask_fn *done, void *arg);
 void host_forget(struct host *self, const void *arg);
 
 /* How an evaluation that host_ask() was asked for stands. */
-enum mesh_standing host_standing(const struct host *self, uint64_t id);
+enum mesh_standing host_standing(const struct host *self, uint64_t id, unsigned *replicas);
 
 /* What is at work for an evaluation now. The arrays are owned by `out` (host_live_fini). */
 struct host_live {
@@ -115,6 +115,10 @@ void host_drain(struct host *self);
 /* The same, and then leaves; calls `done` when nothing runs here any more and
  * all others know that this node is gone. */
 void host_leave(struct host *self, void (*done)(void *arg), void *arg);
+
+/* Leaves at once, with all that it owns, so that the others claim it: for a node that cannot write
+ * any more, and so can neither hand over nor end what it leads. Reads go on. */
+void host_abandon(struct host *self);
 
 /* Calls `fn` when the node must end at once, with a reason for people. */
 typedef void host_exit_fn(void *arg, const char *why);
