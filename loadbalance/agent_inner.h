@@ -41,7 +41,7 @@ struct agent_list {
 };
 
 struct agent_eval {
-    uint64_t id;
+    uint64_t id; /* first: see byid.h */
     uint64_t serial;
     struct work_ballot ballot; /* the highest known */
     uint32_t weight;

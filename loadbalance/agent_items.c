@@ -1,5 +1,6 @@
 /* The evaluations and attempts that the agent keeps. */
 #include "loadbalance/agent_inner.h"
+#include "proto/base/byid.h"
 #include "proto/base/mem.h"
 
 #include <assert.h>
@@ -7,42 +8,23 @@
 
 /* ---- evaluations ----------------------------------------------------------------------------- */
 
-static size_t eval_place(const struct agent *self, uint64_t id)
-{
-    size_t low = 0;
-    size_t high = self->eval_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (self->evals[middle]->id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 struct agent_eval *agent_eval_find(const struct agent *self, uint64_t id)
 {
-    size_t at = eval_place(self, id);
-    return at < self->eval_count && self->evals[at]->id == id ? self->evals[at] : NULL;
+    return byid_find(self->evals, self->eval_count, id);
 }
 
 struct agent_eval *agent_eval_get(struct agent *self, uint64_t id)
 {
-    size_t at = eval_place(self, id);
-    if (at < self->eval_count && self->evals[at]->id == id)
-        return self->evals[at];
-    self->evals =
-        mem_grow(self->evals, &self->eval_capacity, self->eval_count + 1, sizeof *self->evals);
-    memmove(&self->evals[at + 1], &self->evals[at], (self->eval_count - at) * sizeof *self->evals);
-    struct agent_eval *eval = mem_new(sizeof *eval);
+    struct agent_eval *eval = agent_eval_find(self, id);
+    if (eval)
+        return eval;
+    eval = mem_new(sizeof *eval);
     eval->id = id;
     eval->serial = ++self->serial;
     eval->weight = 1;
     eval->served = self->turn;
     eval->backoff_ms = AGENT_CLAIM_MS;
-    self->evals[at] = eval;
-    self->eval_count++;
+    self->evals = byid_add(self->evals, &self->eval_count, &self->eval_capacity, eval);
     return eval;
 }
 
@@ -54,9 +36,7 @@ void agent_eval_free(struct agent_eval *eval)
 
 void agent_eval_forget(struct agent *self, struct agent_eval *eval)
 {
-    size_t at = eval_place(self, eval->id);
-    memmove(&self->evals[at], &self->evals[at + 1],
-            (--self->eval_count - at) * sizeof *self->evals);
+    byid_remove(self->evals, &self->eval_count, eval->id);
     agent_eval_free(eval);
 }
 

@@ -1,6 +1,7 @@
 #include "loadbalance/queue.h"
 
 #include "loadbalance/queue_inner.h"
+#include "proto/base/byid.h"
 #include "proto/base/mem.h"
 
 #include <string.h>
@@ -89,24 +90,9 @@ void queue_cancel(const struct queue_run *run, struct queue_out *out)
 
 /* ---- evaluations ----------------------------------------------------------------------------- */
 
-static size_t eval_place(const struct queue *self, uint64_t id)
-{
-    size_t low = 0;
-    size_t high = self->eval_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (self->evals[middle]->id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 struct queue_eval *queue_eval_find(const struct queue *self, uint64_t id)
 {
-    size_t at = eval_place(self, id);
-    return at < self->eval_count && self->evals[at]->id == id ? self->evals[at] : NULL;
+    return byid_find(self->evals, self->eval_count, id);
 }
 
 uint32_t queue_queued(const struct queue_eval *eval)
@@ -123,16 +109,10 @@ static void on_add_eval(struct queue *self, const struct queue_event *event)
         return;
     }
     if (!eval) {
-        size_t at = eval_place(self, event->eval);
         eval = mem_new(sizeof *eval);
-        self->evals =
-            mem_grow(self->evals, &self->eval_capacity, self->eval_count + 1, sizeof *self->evals);
-        memmove(&self->evals[at + 1], &self->evals[at],
-                (self->eval_count - at) * sizeof *self->evals);
-        self->evals[at] = eval;
-        self->eval_count++;
-        eval->queue = self;
         eval->id = event->eval;
+        eval->queue = self;
+        self->evals = byid_add(self->evals, &self->eval_count, &self->eval_capacity, eval);
         eval->serial = ++self->serial;
         eval->served = self->turn;
     }
@@ -164,9 +144,7 @@ static void on_drop(struct queue *self, const struct queue_event *event, struct 
         queue_emit(out, QUEUE_RUMOR, eval, NULL);
     self->waiting -= eval->waiting;
     self->waiting_ms -= eval->waiting_ms;
-    size_t at = eval_place(self, event->eval);
-    memmove(&self->evals[at], &self->evals[at + 1],
-            (--self->eval_count - at) * sizeof *self->evals);
+    byid_remove(self->evals, &self->eval_count, eval->id);
     eval_free(eval);
 }
 

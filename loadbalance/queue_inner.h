@@ -84,8 +84,8 @@ struct queue_link {
 };
 
 struct queue_eval {
+    uint64_t id; /* first: see byid.h */
     struct queue *queue;
-    uint64_t id;
     uint64_t serial; /* of its coming */
     struct work_ballot ballot;
     uint32_t weight;
@@ -125,7 +125,7 @@ struct queue_run {
 };
 
 struct queue_peer {
-    uint64_t id;
+    uint64_t id; /* first: see byid.h */
     struct queue_load load;
     uint64_t beat_ms;
     size_t running;

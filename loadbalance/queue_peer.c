@@ -1,4 +1,5 @@
 #include "loadbalance/queue_inner.h"
+#include "proto/base/byid.h"
 #include "proto/base/mem.h"
 
 #include <stdlib.h>
@@ -6,24 +7,9 @@
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-static size_t peer_place(const struct queue *self, uint64_t id)
-{
-    size_t low = 0;
-    size_t high = self->peer_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (self->peers[middle]->id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 struct queue_peer *queue_peer_find(const struct queue *self, uint64_t id)
 {
-    size_t at = peer_place(self, id);
-    return at < self->peer_count && self->peers[at]->id == id ? self->peers[at] : NULL;
+    return byid_find(self->peers, self->peer_count, id);
 }
 
 static uint32_t slots_of(const struct queue_peer *peer)
@@ -33,19 +19,15 @@ static uint32_t slots_of(const struct queue_peer *peer)
 
 void queue_peer_update(struct queue *self, const struct queue_event *event)
 {
-    size_t at = peer_place(self, event->peer);
-    if (at == self->peer_count || self->peers[at]->id != event->peer) {
-        self->peers =
-            mem_grow(self->peers, &self->peer_capacity, self->peer_count + 1, sizeof *self->peers);
-        memmove(&self->peers[at + 1], &self->peers[at],
-                (self->peer_count - at) * sizeof *self->peers);
-        self->peers[at] = mem_new(sizeof **self->peers);
-        self->peers[at]->id = event->peer;
-        self->peers[at]->beat_ms = event->now_ms;
-        if (++self->peer_count > self->most_peers)
+    struct queue_peer *peer = queue_peer_find(self, event->peer);
+    if (!peer) {
+        peer = mem_new(sizeof *peer);
+        peer->id = event->peer;
+        peer->beat_ms = event->now_ms;
+        self->peers = byid_add(self->peers, &self->peer_count, &self->peer_capacity, peer);
+        if (self->peer_count > self->most_peers)
             self->most_peers = self->peer_count;
     }
-    struct queue_peer *peer = self->peers[at];
     self->slots -= slots_of(peer);
     peer->load = event->load;
     self->slots += slots_of(peer);
@@ -68,12 +50,10 @@ static void remove_link(struct queue_eval *eval, const struct queue_peer *peer)
 
 void queue_peer_remove(struct queue *self, struct queue_peer *peer)
 {
-    size_t at = peer_place(self, peer->id);
     for (size_t i = 0; i < self->eval_count; i++)
         remove_link(self->evals[i], peer);
     self->slots -= slots_of(peer);
-    memmove(&self->peers[at], &self->peers[at + 1],
-            (--self->peer_count - at) * sizeof(struct queue_peer *));
+    byid_remove(self->peers, &self->peer_count, peer->id);
     free(peer);
 }
 

@@ -78,7 +78,7 @@ static void tell_asker(struct mesh *self, const struct append *append,
                                              .blame = is_ok ? append->blame : WORK_BLAME_CLUSTER,
                                              .took_ms = append->took_ms});
         break;
-    case APPEND_FOR_GIVE_UP:
+    case APPEND_FOR_NOBODY:
         break;
     }
 }

@@ -271,7 +271,7 @@ static void on_result(struct mesh *self, uint64_t peer, const struct wire_result
         return;
     }
     struct append *append =
-        mesh_append(self, is_mine ? APPEND_FOR_RESULT : APPEND_FOR_GIVE_UP, &delta);
+        mesh_append(self, is_mine ? APPEND_FOR_RESULT : APPEND_FOR_NOBODY, &delta);
     append->peer = end.peer;
     append->work = end.work;
     append->end = end.end;

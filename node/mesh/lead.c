@@ -2,6 +2,7 @@
 #include "node/mesh/mesh_inner.h"
 
 #include "node/store/doc_copy.h"
+#include "proto/base/byid.h"
 #include "proto/base/mem.h"
 
 #define WEIGHT_OF_PRIORITY_0 101
@@ -12,10 +13,7 @@
 
 struct led *mesh_led(const struct mesh *self, uint64_t eval)
 {
-    for (struct led *led = self->leds; led; led = led->next)
-        if (led->eval == eval)
-            return led;
-    return NULL;
+    return byid_find(self->leds, self->led_count, eval);
 }
 
 static void feed_modules(struct mesh *self, const struct doc *doc, const struct doc_plan *plan)
@@ -70,8 +68,7 @@ void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot)
     if (!led) {
         led = mem_new(sizeof *led);
         led->eval = eval;
-        led->next = self->leds;
-        self->leds = led;
+        self->leds = byid_add(self->leds, &self->led_count, &self->led_room, led);
     }
     led->ballot = ballot;
     led->news = 0;
@@ -89,13 +86,10 @@ void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot)
 
 void mesh_unlead(struct mesh *self, uint64_t eval)
 {
-    struct led **at = &self->leds;
-    while (*at && (*at)->eval != eval)
-        at = &(*at)->next;
-    struct led *led = *at;
+    struct led *led = mesh_led(self, eval);
     if (!led)
         return;
-    *at = led->next;
+    byid_remove(self->leds, &self->led_count, eval);
     free(led);
     mesh_forget_progress(self, eval, 0, WORK_CHORE);
     mesh_note_queue(self, (struct queue_event){.kind = QUEUE_DROP, .eval = eval});
@@ -153,7 +147,7 @@ static void give_up_chore(struct mesh *self, const struct work *work, enum work_
         plan = last->delta.plans[0];
     plan.ballot = mesh_doc_ballot(work->ballot);
     plan.hash = 0;
-    mesh_append(self, APPEND_FOR_GIVE_UP,
+    mesh_append(self, APPEND_FOR_NOBODY,
                 &(struct delta){.id = work->eval, .plans = &plan, .plan_count = 1});
 }
 
@@ -175,7 +169,7 @@ static void give_up_module(struct mesh *self, const struct doc *doc, const struc
                           .message = why->message,
                           .start_ms = self->wall_ms,
                           .exit_code = -1};
-    mesh_append(self, APPEND_FOR_GIVE_UP,
+    mesh_append(self, APPEND_FOR_NOBODY,
                 &(struct delta){.id = work->eval, .res = &rec, .res_count = 1});
 }
 
@@ -346,7 +340,7 @@ void mesh_queue(struct mesh *self, const struct queue_event *event)
     queue_step(self->queue, event, out);
     for (size_t i = 0; i < out->count; i++) {
         const struct queue_effect *effect = &out->effects[i];
-        const struct work_item *items = out->items + effect->first;
+        const struct work_item *items = effect->count ? out->items + effect->first : NULL;
         switch (effect->kind) {
         case QUEUE_OFFER:
             offer(self, effect);

@@ -190,10 +190,9 @@ static void free_lists(struct mesh *self)
         next = at->next;
         free(at);
     }
-    for (struct led *at = self->leds, *next; at; at = next) {
-        next = at->next;
-        free(at);
-    }
+    for (size_t i = 0; i < self->led_count; i++)
+        free(self->leds[i]);
+    free(self->leds);
     for (struct deferred *at = self->deferreds, *next; at; at = next) {
         next = at->next;
         free(at->bytes);
@@ -239,7 +238,7 @@ static void tick(struct mesh *self)
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_TICK});
     if (sync_deadline(self->sync) <= self->now_ms)
         mesh_note_sync(self, (struct sync_event){.kind = SYNC_TICK});
-    if (self->leds && self->loads_told_ms + MESH_LOAD_MS <= self->now_ms)
+    if (self->led_count > 0 && self->loads_told_ms + MESH_LOAD_MS <= self->now_ms)
         mesh_tell_loads(self);
     mesh_tick_submissions(self);
 }
@@ -393,7 +392,7 @@ uint64_t mesh_deadline(const struct mesh *self)
     at = earlier(at, agent_deadline(self->agent));
     at = earlier(at, sync_deadline(self->sync));
     at = earlier(at, mesh_submissions_deadline(self));
-    if (self->leds)
+    if (self->led_count > 0)
         at = earlier(at, self->loads_told_ms + MESH_LOAD_MS);
     return self->note_count ? self->now_ms : at;
 }
@@ -410,9 +409,8 @@ struct mesh_load mesh_load(const struct mesh *self)
                              .running = agent.busy,
                              .waiting = waiting.modules + agent.waiting,
                              .waiting_ms = waiting.ms,
-                             .preparing = agent.chores};
-    for (const struct led *led = self->leds; led; led = led->next)
-        load.owned++;
+                             .preparing = agent.chores,
+                             .owned = self->led_count};
     return load;
 }
 

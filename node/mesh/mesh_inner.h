@@ -38,9 +38,9 @@ struct note {
 enum append_for {
     APPEND_FOR_OWN,
     APPEND_FOR_SYNC,
-    APPEND_FOR_RESULT,  /* a peer's: to be confirmed */
-    APPEND_FOR_END,     /* of an attempt here: to be told to its owner */
-    APPEND_FOR_GIVE_UP, /* nobody's */
+    APPEND_FOR_RESULT, /* a peer's: to be confirmed */
+    APPEND_FOR_END,    /* of an attempt here: to be told to its owner */
+    APPEND_FOR_NOBODY, /* nothing hangs on it */
 };
 
 struct append {
@@ -68,10 +68,9 @@ struct fetch {
 
 /* An evaluation that this node leads. */
 struct led {
-    uint64_t eval;
+    uint64_t eval; /* first: see byid.h */
     struct work_ballot ballot;
     uint32_t news; /* counted, see wire_work.seq */
-    struct led *next;
 };
 
 /* A frame that waits until this node has read the document it is about. */
@@ -119,7 +118,8 @@ struct mesh {
     struct append *appends; /* in the order of their tokens */
     struct append **appends_end;
     struct fetch *fetches;
-    struct led *leds;
+    struct led **leds; /* by id */
+    size_t led_count, led_room;
     struct deferred *deferreds;
     size_t deferred_count;
     struct progress *progress;

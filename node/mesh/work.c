@@ -292,11 +292,11 @@ static void tell_result(struct mesh *self, const struct agent_effect *from, cons
 static void act_agent(struct mesh *self, const struct agent_effect *effect,
                       const struct agent_out *out)
 {
-    const struct work_item *items = out->items + effect->first;
+    const struct work_item *items = effect->count ? out->items + effect->first : NULL;
     struct mesh_effect *to;
     switch (effect->kind) {
     case AGENT_CLAIM:
-        claim(self, effect, out->ready + effect->first_ready);
+        claim(self, effect, effect->ready_count ? out->ready + effect->first_ready : NULL);
         break;
     case AGENT_PREPARE:
         prepare(self, &items->work);

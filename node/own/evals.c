@@ -1,46 +1,24 @@
 #include "node/own/own_inner.h"
 
+#include "proto/base/byid.h"
 #include "proto/base/mem.h"
-
-#include <string.h>
-
-static size_t place_of(const struct own *self, uint64_t id)
-{
-    size_t low = 0, high = self->eval_count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (self->evals[mid]->id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
 
 struct eval *evals_find(const struct own *self, uint64_t id)
 {
-    size_t at = place_of(self, id);
-    return at < self->eval_count && self->evals[at]->id == id ? self->evals[at] : NULL;
+    return byid_find(self->evals, self->eval_count, id);
 }
 
 struct eval *evals_add(struct own *self, uint64_t id)
 {
-    size_t at = place_of(self, id);
     struct eval *eval = mem_new(sizeof *eval);
     *eval = (struct eval){.id = id, .claim_ms = NEVER, .fresh_ms = self->now_ms};
-    self->evals =
-        mem_grow(self->evals, &self->eval_room, self->eval_count + 1, sizeof *self->evals);
-    memmove(&self->evals[at + 1], &self->evals[at], (self->eval_count - at) * sizeof *self->evals);
-    self->evals[at] = eval;
-    self->eval_count++;
+    self->evals = byid_add(self->evals, &self->eval_count, &self->eval_room, eval);
     return eval;
 }
 
 void evals_remove(struct own *self, struct eval *eval)
 {
-    size_t at = place_of(self, eval->id);
-    self->eval_count--;
-    memmove(&self->evals[at], &self->evals[at + 1], (self->eval_count - at) * sizeof *self->evals);
+    byid_remove(self->evals, &self->eval_count, eval->id);
     free(eval);
 }
 

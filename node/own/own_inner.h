@@ -74,7 +74,7 @@ enum stage {
 };
 
 struct eval {
-    uint64_t id;
+    uint64_t id; /* first: see byid.h */
     enum stage stage;
     struct doc_ballot mine;  /* the fence that this life tries or leads under */
     struct doc_ballot heard; /* the highest that was heard of without its document */
