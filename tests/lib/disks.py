@@ -15,11 +15,10 @@ class SmallDisk:
                        check=True)
 
     def fill(self):
-        with open(self.filler, "wb") as file:
+        with open(self.filler, "wb", buffering=0) as file:  # closing has nothing left to write
             try:
                 while True:
                     file.write(bytes(1 << 16))
-                    file.flush()
             except OSError:
                 pass
 
