@@ -140,7 +140,7 @@ static void watch(struct sim *self)
     if (check_is_settled(self, &id, &why)) {
         check_end(self);
         self->is_over = true;
-    } else if (self->now_us - self->calm_us > CALM_MAX_US) {
+    } else if (self->now_us - self->disturbed_us > CALM_MAX_US) {
         check_violation(self, id, "%s", buf_str(&why));
         self->is_over = true;
     } else {
