@@ -133,6 +133,22 @@ static void check_commit(struct sim *self, struct sim_node *node, const struct d
                         node->label, doc->id);
 }
 
+/* Did two nodes take it as new? (docs/simulation.md, "Known".) */
+static bool has_twin(const struct sim *self, uint64_t eval)
+{
+    const struct check *check = self->check;
+    uint64_t owner = 0;
+    for (size_t i = 0; i < check->fence_count; i++) {
+        const struct check_fence *fence = &check->fences[i];
+        if (fence->eval != eval || fence->ballot.epoch != 1)
+            continue;
+        if (owner != 0 && owner != fence->ballot.owner)
+            return true;
+        owner = fence->ballot.owner;
+    }
+    return false;
+}
+
 /* I8: a result that was shown as done does not change any more. */
 static void check_done(struct sim *self, struct sim_node *node, const struct doc *doc)
 {
@@ -141,7 +157,9 @@ static void check_done(struct sim *self, struct sim_node *node, const struct doc
         return;
     eval->is_degraded |= doc->degraded;
     uint64_t vector = check_vector(doc->seal);
-    if (eval->is_done_seen && eval->vector != vector && !eval->is_degraded)
+    if (eval->is_done_seen && eval->vector != vector && has_twin(self, doc->id))
+        SOMETIMES(TWINS);
+    else if (eval->is_done_seen && eval->vector != vector && !eval->is_degraded)
         check_violation(self, "I8", "%s shows another result of %" PRIu64 " than was shown before",
                         node->label, doc->id);
     if (!eval->is_done_seen) {
