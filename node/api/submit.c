@@ -313,7 +313,8 @@ static void on_key_asked(void *arg, uint64_t id, bool is_known, uint64_t stale_m
 {
     struct upload *self = arg;
     const struct doc *doc = is_known ? store_find(self->api->config.store, id, NULL) : NULL;
-    enum mesh_standing standing = host_standing(self->api->config.host, id);
+    unsigned replicas;
+    enum mesh_standing standing = host_standing(self->api->config.host, id, &replicas);
     struct err err = ERR_INIT;
     (void)stale_ms;
     if (!self->x) {
@@ -326,7 +327,7 @@ static void on_key_asked(void *arg, uint64_t id, bool is_known, uint64_t stale_m
                    "another request was sent under this Idempotency-Key");
         refuse(self, &err);
     } else if (doc && standing == MESH_ACKNOWLEDGED) {
-        answer_accepted(self, id, doc->fence ? (unsigned)doc->fence->rep_count : 1);
+        answer_accepted(self, id, replicas);
         upload_free(self);
     } else if (!start_intake(self, false)) {
         refuse(self, &self->failure);

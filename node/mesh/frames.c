@@ -412,13 +412,14 @@ static void take_frame(struct mesh *self, uint64_t peer, const void *bytes, size
         to_own(self, peer, msg);
         break;
     case WIRE_PUT_OK:
-        if (msg->put_ok.rid & OWN_RID_SYNC)
-            self->counters.bad_frames++;
-        else
+        if (!(msg->put_ok.rid & OWN_RID_SYNC))
             to_own(self, peer, msg);
+        else if (!mesh_submission_put_ok(self, peer, &msg->put_ok))
+            self->counters.bad_frames++;
         break;
     case WIRE_PUT_LOW:
-        to_own(self, peer, msg);
+        if (!(msg->put_low.rid & OWN_RID_SYNC) || !mesh_submission_put_low(self, &msg->put_low))
+            to_own(self, peer, msg);
         break;
     case WIRE_DOC:
         if (msg->doc.rid & OWN_RID_SYNC)

@@ -213,8 +213,7 @@ bool mesh_is_preparing(const struct mesh *self, uint64_t eval)
     return view && view->is_preparing;
 }
 
-/* Whoever leads it has acknowledged it, or was promised it by a majority of its replicas. */
-static bool was_led(const struct mesh *self, const struct doc *doc)
+bool mesh_was_led(const struct mesh *self, const struct doc *doc)
 {
     if (mesh_led(self, doc->id) || view_of(self, doc->id) || doc->res_count > 0)
         return true;
@@ -224,12 +223,26 @@ static bool was_led(const struct mesh *self, const struct doc *doc)
     return doc_is_final(doc) && !doc->cancel;
 }
 
-enum mesh_standing mesh_standing(const struct mesh *self, uint64_t eval)
+/* Whoever leads it under the fence that it was submitted with got it acknowledged by all its
+ * replicas. Who claimed it later was promised it by a majority, which may lack its bundles. */
+static bool is_acknowledged(const struct mesh *self, const struct doc *doc)
+{
+    uint32_t epoch = doc->fence ? doc->fence->ballot.epoch : 0;
+    return (epoch == 1 || epoch == OWN_REPLACED_EPOCH) &&
+           (mesh_led(self, doc->id) || view_of(self, doc->id));
+}
+
+enum mesh_standing mesh_standing(const struct mesh *self, uint64_t eval, unsigned *replicas)
 {
     const struct doc *doc = mesh_doc(self, eval);
+    size_t all = doc && doc->fence ? doc->fence->rep_count : 0;
+    *replicas = (unsigned)all;
     if (!doc || !doc->req)
         return MESH_UNKNOWN;
-    if (was_led(self, doc))
+    if (is_acknowledged(self, doc))
         return MESH_ACKNOWLEDGED;
-    return doc->cancel ? MESH_WITHDRAWN : MESH_UNSURE;
+    *replicas = (unsigned)(all / 2 + 1);
+    if (!mesh_was_led(self, doc))
+        return doc->cancel ? MESH_WITHDRAWN : MESH_UNSURE;
+    return doc->cancel || doc_is_final(doc) ? MESH_ACKNOWLEDGED : MESH_UNSURE;
 }

@@ -210,7 +210,9 @@ enum mesh_standing {
     MESH_ACKNOWLEDGED, /* it will come to its end */
     MESH_WITHDRAWN,    /* cancelled before anything of it ran: the id is burnt */
 };
-enum mesh_standing mesh_standing(const struct mesh *self, uint64_t eval);
+
+/* `replicas`: so many have it at least, if it was acknowledged. */
+enum mesh_standing mesh_standing(const struct mesh *self, uint64_t eval, unsigned *replicas);
 
 /* Which modules of an evaluation run where, as far as this node knows: owned array (free). For one
  * that another node leads: as that told with its last answer to MESH_ASK. */

@@ -256,6 +256,9 @@ void mesh_tell_live(struct mesh *self, uint64_t peer, uint64_t eval);
 void mesh_hear_live(struct mesh *self, uint64_t peer, const struct wire_live *live);
 void mesh_forget_live(struct mesh *self, uint64_t eval); /* 0: of all */
 
+/* Says whether somebody leads an evaluation, or did. */
+bool mesh_was_led(const struct mesh *self, const struct doc *doc);
+
 /* ---- submit.c: submissions under an Idempotency-Key
  * ----------------------------------------------
  */
@@ -272,6 +275,8 @@ uint64_t mesh_submissions_deadline(const struct mesh *self);
 void mesh_free_submissions(struct mesh *self);
 
 /* Each says whether it was a submission's. */
+bool mesh_submission_put_ok(struct mesh *self, uint64_t peer, const struct wire_put_ok *ok);
+bool mesh_submission_put_low(struct mesh *self, const struct wire_put_low *low);
 bool mesh_submission_asked(struct mesh *self, uint64_t token);
 bool mesh_submission_accepted(struct mesh *self, uint64_t eval, unsigned replicas);
 bool mesh_submission_refused(struct mesh *self, uint64_t eval, enum own_why why);

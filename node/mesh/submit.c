@@ -1,16 +1,4 @@
-/* submit: submissions under an Idempotency-Key, which stand for one id on whichever node they
- * arrive. So that two nodes never take in one id side by side, a single node decides: the id's
- * home, first of the live ones by rendezvous hashing. Whoever has the client sends it SUBMIT, and
- * keeps the bundles for it to fetch.
- *
- *   here    ASKING ─ unknown ─> FETCHING ─> OFFERED (own: accept) ─> answers
- *   (home)     └──── known ───> KNOWN: until it is seen to be led, else refused
- *   there   SENT: until SUBMITTED; when the home goes down, the next one is asked, which finds
- *           what the first one may have left
- *
- * A home that others see elsewhere costs no safety: the replicas of both have a node in common, and
- * an id has one request (node/store/doc.h). */
-#include "node/mesh/mesh_inner.h"
+#include "node/mesh/submit.h"
 
 #include "node/store/doc_copy.h"
 #include "node/store/doc_json.h"
@@ -19,37 +7,9 @@
 #include <string.h>
 
 #define SUBMISSIONS_MAX 256
-#define ANSWERS_MAX     64 /* who wait for one submission */
-#define GONE_HOMES_MAX  8
-#define GIVE_UP_MS      15000 /* a little more than own takes to refuse */
 #define SENT_MS         90000 /* its home has to fetch the bundles first, which ends by itself */
-#define ASK_AGAIN_MS    250
-#define RETRY_S         2
 
-enum stage { ASKING, FETCHING, OFFERED, KNOWN, SENT };
-
-struct waits { /* for the answer: a client here (no peer), or a node that has one */
-    uint64_t peer;
-    uint64_t token; /* the client's, or the node's rid */
-};
-
-struct submission {
-    uint64_t eval;
-    struct delta delta; /* owned: the request */
-    enum stage stage;
-    struct waits waits[ANSWERS_MAX];
-    size_t wait_count;
-    uint64_t asked; /* token of the question or fetch that goes on */
-    uint64_t ask_ms;
-    uint64_t until_ms;
-    uint64_t home; /* SENT */
-    uint32_t rid;
-    uint64_t gone[GONE_HOMES_MAX];
-    size_t gone_count;
-    struct submission *next;
-};
-
-static struct submission *find(const struct mesh *self, uint64_t eval)
+struct submission *submission_find(const struct mesh *self, uint64_t eval)
 {
     for (struct submission *at = self->submissions; at; at = at->next)
         if (at->eval == eval)
@@ -83,6 +43,11 @@ void mesh_free_submissions(struct mesh *self)
     }
 }
 
+bool submission_has_body(const struct submission *self, const struct doc_req *req)
+{
+    return memcmp(&self->delta.req->body, &req->body, sizeof req->body) == 0;
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static const char *const reasons[] = {[WIRE_SUBMITTED_TOO_FEW] = "too-few-replicas",
@@ -92,7 +57,8 @@ static const char *const reasons[] = {[WIRE_SUBMITTED_TOO_FEW] = "too-few-replic
                                       [WIRE_SUBMITTED_LEAVING] = "draining",
                                       [WIRE_SUBMITTED_OTHER] = "idempotency-key-reused"};
 
-static void answer_one(struct mesh *self, const struct waits *to, const struct wire_submitted *what)
+static void answer_one(struct mesh *self, const struct submission_wait *to,
+                       const struct wire_submitted *what)
 {
     if (to->peer) {
         struct wire_msg msg = {.kind = WIRE_SUBMITTED, .submitted = *what};
@@ -119,146 +85,21 @@ static void answer(struct mesh *self, struct submission *submission, struct wire
     remove_submission(self, submission);
 }
 
-static void refuse(struct mesh *self, struct submission *submission, enum wire_why_submitted why)
+void submission_refuse(struct mesh *self, struct submission *submission,
+                       enum wire_why_submitted why)
 {
-    uint16_t retry_s =
-        why == WIRE_SUBMITTED_TAKEN || why == WIRE_SUBMITTED_OTHER ? 0 : (uint16_t)RETRY_S;
+    uint16_t retry_s = why == WIRE_SUBMITTED_TAKEN || why == WIRE_SUBMITTED_OTHER
+                           ? 0
+                           : (uint16_t)SUBMISSION_RETRY_S;
     answer(self, submission, (struct wire_submitted){.why = (uint8_t)why, .retry_s = retry_s});
 }
 
-static void accept(struct mesh *self, struct submission *submission, size_t replicas)
+void submission_accept(struct mesh *self, struct submission *submission, unsigned replicas)
 {
     answer(self, submission,
            (struct wire_submitted){.why = WIRE_SUBMITTED_OK,
                                    .replicas =
                                        (uint8_t)(replicas < UINT8_MAX ? replicas : UINT8_MAX)});
-}
-
-/* ---- at home --------------------------------------------------------------------------------- */
-
-static void ask(struct mesh *self, struct submission *submission)
-{
-    submission->asked = MESH_OWN_TOKEN | ++self->last_token;
-    mesh_note_own(self, (struct own_event){
-                            .kind = OWN_ASK, .id = submission->eval, .token = submission->asked});
-}
-
-static bool is_same_body(const struct submission *submission, const struct doc_req *req)
-{
-    return memcmp(&submission->delta.req->body, &req->body, sizeof req->body) == 0;
-}
-
-/* It is here: whose is it, and does it stand? */
-static void judge_known(struct mesh *self, struct submission *submission, const struct doc *doc)
-{
-    enum mesh_standing standing = mesh_standing(self, doc->id);
-    submission->stage = KNOWN;
-    if (!is_same_body(submission, doc->req))
-        refuse(self, submission, WIRE_SUBMITTED_OTHER);
-    else if (standing == MESH_ACKNOWLEDGED)
-        accept(self, submission, doc->fence ? doc->fence->rep_count : 1);
-    else if (standing == MESH_WITHDRAWN)
-        refuse(self, submission, WIRE_SUBMITTED_TAKEN);
-    else
-        submission->ask_ms = self->now_ms + ASK_AGAIN_MS;
-}
-
-static void offer(struct mesh *self, struct submission *submission)
-{
-    submission->stage = OFFERED;
-    submission->until_ms = self->now_ms + GIVE_UP_MS;
-    mesh_note_own(self, (struct own_event){.kind = OWN_SUBMIT,
-                                           .id = submission->eval,
-                                           .delta = &submission->delta});
-}
-
-static size_t missing_blobs(const struct mesh *self, const struct doc_req *req, struct hash *out)
-{
-    const struct docs *docs = self->config.docs;
-    size_t count = 0;
-    if (doc_hash_is_set(&req->overlay) && !docs->has_blob(docs->arg, &req->overlay))
-        out[count++] = req->overlay;
-    for (size_t p = 0; p < req->project_count; p++)
-        if (doc_hash_is_set(&req->projects[p].bundle) &&
-            !docs->has_blob(docs->arg, &req->projects[p].bundle))
-            out[count++] = req->projects[p].bundle;
-    return count;
-}
-
-/* From all that wait: each of them has the bundles. */
-static void fetch(struct mesh *self, struct submission *submission)
-{
-    const struct doc_req *req = submission->delta.req;
-    struct hash *missing = mesh_scratch(self, (req->project_count + 1) * sizeof *missing);
-    size_t count = missing_blobs(self, req, missing);
-    uint64_t sources[ANSWERS_MAX];
-    size_t source_count = 0;
-    for (size_t i = 0; i < submission->wait_count; i++)
-        if (submission->waits[i].peer)
-            sources[source_count++] = submission->waits[i].peer;
-    if (count == 0) {
-        offer(self, submission);
-        return;
-    }
-    submission->stage = FETCHING;
-    submission->until_ms = UINT64_MAX;
-    struct fetch *fetch = mesh_fetch(self, missing, count, sources, source_count);
-    fetch->is_submission = true;
-    submission->asked = fetch->token;
-}
-
-void mesh_submission_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok)
-{
-    struct submission *at = self->submissions;
-    while (at && (at->stage != FETCHING || at->asked != fetch->token))
-        at = at->next;
-    if (at && is_ok)
-        offer(self, at);
-    else if (at)
-        refuse(self, at, WIRE_SUBMITTED_TOO_LATE);
-}
-
-bool mesh_submission_asked(struct mesh *self, uint64_t token)
-{
-    struct submission *at = self->submissions;
-    while (at && ((at->stage != ASKING && at->stage != KNOWN) || at->asked != token))
-        at = at->next;
-    if (!at)
-        return false;
-    const struct doc *doc = mesh_doc(self, at->eval);
-    if (doc && doc->req)
-        judge_known(self, at, doc);
-    else
-        fetch(self, at);
-    return true;
-}
-
-bool mesh_submission_accepted(struct mesh *self, uint64_t eval, unsigned replicas)
-{
-    struct submission *submission = find(self, eval);
-    if (!submission || submission->stage != OFFERED)
-        return false;
-    accept(self, submission, replicas);
-    return true;
-}
-
-bool mesh_submission_refused(struct mesh *self, uint64_t eval, enum own_why why)
-{
-    static const enum wire_why_submitted whys[] = {[OWN_TOO_FEW] = WIRE_SUBMITTED_TOO_FEW,
-                                                   [OWN_TOO_LATE] = WIRE_SUBMITTED_TOO_LATE,
-                                                   [OWN_TAKEN] = WIRE_SUBMITTED_TAKEN,
-                                                   [OWN_NO_DISK] = WIRE_SUBMITTED_NO_DISK,
-                                                   [OWN_LEAVING] = WIRE_SUBMITTED_LEAVING};
-    struct submission *submission = find(self, eval);
-    if (!submission || submission->stage != OFFERED)
-        return false;
-    if (why == OWN_TAKEN) { /* it came another way in the meantime */
-        submission->stage = KNOWN;
-        submission->ask_ms = self->now_ms;
-    } else {
-        refuse(self, submission, whys[why]);
-    }
-    return true;
 }
 
 /* ---- on the way to its home ------------------------------------------------------------------ */
@@ -302,9 +143,7 @@ static void send_on(struct mesh *self, struct submission *submission)
 {
     submission->home = find_home(self, submission);
     if (submission->home == self->self) {
-        submission->stage = ASKING;
-        submission->until_ms = self->now_ms + GIVE_UP_MS;
-        ask(self, submission);
+        home_begin(self, submission);
         return;
     }
     owned_buf delta = BUF_INIT;
@@ -321,7 +160,7 @@ static void send_on(struct mesh *self, struct submission *submission)
 
 static void try_next(struct mesh *self, struct submission *submission)
 {
-    if (submission->gone_count == GONE_HOMES_MAX) {
+    if (submission->gone_count == SUBMISSION_GONE_MAX) {
         submission->until_ms = self->now_ms;
         return;
     }
@@ -331,7 +170,7 @@ static void try_next(struct mesh *self, struct submission *submission)
 
 void mesh_on_submitted(struct mesh *self, uint64_t peer, const struct wire_submitted *told)
 {
-    struct submission *submission = find(self, told->eid);
+    struct submission *submission = submission_find(self, told->eid);
     if (!submission || submission->stage != SENT || submission->home != peer ||
         submission->rid != told->rid)
         return;
@@ -358,9 +197,9 @@ void mesh_submission_peer_lost(struct mesh *self, uint64_t peer)
 
 /* ---- what comes in --------------------------------------------------------------------------- */
 
-static bool add_wait(struct submission *submission, const struct waits *waits)
+static bool add_wait(struct submission *submission, const struct submission_wait *waits)
 {
-    if (submission->wait_count == ANSWERS_MAX)
+    if (submission->wait_count == SUBMISSION_WAITS_MAX)
         return false;
     submission->waits[submission->wait_count++] = *waits;
     return true;
@@ -369,12 +208,12 @@ static bool add_wait(struct submission *submission, const struct waits *waits)
 /* Copies the delta. Returns NULL when there is nothing left to do: it was answered, or waits with
  * another one. */
 static struct submission *add_submission(struct mesh *self, const struct delta *delta,
-                                         const struct waits *from)
+                                         const struct submission_wait *from)
 {
     struct wire_submitted no = {
-        .eid = delta->id, .why = WIRE_SUBMITTED_TOO_LATE, .retry_s = RETRY_S};
-    struct submission *present = find(self, delta->id);
-    if (present && !is_same_body(present, delta->req)) {
+        .eid = delta->id, .why = WIRE_SUBMITTED_TOO_LATE, .retry_s = SUBMISSION_RETRY_S};
+    struct submission *present = submission_find(self, delta->id);
+    if (present && !submission_has_body(present, delta->req)) {
         no.why = WIRE_SUBMITTED_OTHER;
         no.retry_s = 0;
         answer_one(self, from, &no);
@@ -389,7 +228,6 @@ static struct submission *add_submission(struct mesh *self, const struct delta *
     struct submission *submission = mem_new(sizeof *submission);
     submission->eval = delta->id;
     delta_copy(delta, &submission->delta);
-    submission->until_ms = self->now_ms + GIVE_UP_MS;
     (void)add_wait(submission, from);
     submission->next = self->submissions;
     self->submissions = submission;
@@ -405,7 +243,7 @@ void mesh_submit(struct mesh *self, const struct mesh_event *event)
         return;
     }
     struct submission *submission =
-        add_submission(self, event->delta, &(struct waits){.token = event->token});
+        add_submission(self, event->delta, &(struct submission_wait){.token = event->token});
     if (submission)
         send_on(self, submission);
 }
@@ -421,24 +259,26 @@ void mesh_on_submit(struct mesh *self, uint64_t peer, const struct wire_submit *
     }
     delta = (struct delta){.id = delta.id, .req = delta.req, .arena = delta.arena};
     struct submission *submission =
-        add_submission(self, &delta, &(struct waits){.peer = peer, .token = submit->rid});
-    if (submission) { /* whoever sent it takes this node for its home */
-        submission->stage = ASKING;
-        ask(self, submission);
-    }
+        add_submission(self, &delta, &(struct submission_wait){.peer = peer, .token = submit->rid});
+    if (submission) /* whoever sent it takes this node for its home */
+        home_begin(self, submission);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
+
+static bool has_tick(const struct submission *submission)
+{
+    return submission->stage == KNOWN || submission->stage == CONFIRMING;
+}
 
 void mesh_tick_submissions(struct mesh *self)
 {
     for (struct submission *at = self->submissions, *next; at; at = next) {
         next = at->next;
         if (at->until_ms <= self->now_ms) {
-            refuse(self, at, WIRE_SUBMITTED_TOO_LATE);
-        } else if (at->stage == KNOWN && at->ask_ms <= self->now_ms) {
-            at->ask_ms = UINT64_MAX;
-            ask(self, at);
+            submission_refuse(self, at, WIRE_SUBMITTED_TOO_LATE);
+        } else if (has_tick(at) && at->ask_ms <= self->now_ms) {
+            home_tick(self, at);
         }
     }
 }
@@ -447,7 +287,7 @@ uint64_t mesh_submissions_deadline(const struct mesh *self)
 {
     uint64_t first = UINT64_MAX;
     for (const struct submission *at = self->submissions; at; at = at->next) {
-        uint64_t own = at->stage == KNOWN && at->ask_ms < at->until_ms ? at->ask_ms : at->until_ms;
+        uint64_t own = has_tick(at) && at->ask_ms < at->until_ms ? at->ask_ms : at->until_ms;
         first = own < first ? own : first;
     }
     return first;

@@ -60,12 +60,17 @@ static struct scene scene_new(uint8_t bundle)
     return self;
 }
 
-static void assert_accepted(const struct node *self, uint64_t token)
+static void assert_accepted_by(const struct node *self, uint64_t token, unsigned replicas)
 {
     const struct seen *seen = last_seen(self, MESH_ACCEPTED);
     assert_non_null(seen);
     assert_int_equal(seen->token, token);
-    assert_int_equal(seen->replicas, 3);
+    assert_int_equal(seen->replicas, replicas);
+}
+
+static void assert_accepted(const struct node *self, uint64_t token)
+{
+    assert_accepted_by(self, token, 3);
 }
 
 static void assert_refused(const struct node *self, const char *reason)
@@ -241,9 +246,36 @@ static void test_a_home_that_goes_after_it_took_it_in(void **state)
     settle(scene.world);
     assert_int_equal(count_accepted(scene.world), 0);
     pass(scene.world, 15000);
-    assert_accepted(scene.asker, TOKEN);
+    assert_accepted(scene.asker, TOKEN); /* so it was when the home led it */
     assert_true(fence_of(scene.asker, EVAL).epoch > 1);
     assert_int_equal(doc_of(scene.asker, EVAL)->req->created_ms, created_ms);
+    meshes_free(scene.world);
+}
+
+/* Nobody was told 202 when the home went, and who leads it then was promised it by two: they are
+ * asked whether they have all of it before a repeat is answered. */
+static void test_what_was_never_acknowledged_is_put_on_its_replicas_first(void **state)
+{
+    (void)state;
+    struct scene scene = scene_new(0);
+    for (size_t i = 0; i < 4; i++)
+        scene.world->nodes[i].is_disk_stopped = &scene.world->nodes[i] != scene.home;
+    settle(scene.world);
+    assert_non_null(doc_of(scene.home, EVAL));
+    crash(scene.home);
+    for (size_t i = 0; i < 4; i++)
+        scene.world->nodes[i].is_disk_stopped = false;
+    pass(scene.world, 15000);
+    assert_accepted_by(scene.asker, TOKEN, 2);
+    size_t questions = 0;
+    for (size_t i = 0; i < scene.world->sent_count; i++) {
+        struct err err = ERR_INIT;
+        const struct sent *sent = &scene.world->sent[i];
+        owned_wire_msg msg;
+        assert_int_equal(wire_decode(sent->bytes, sent->len, &msg, &err), 0);
+        questions += msg.kind == WIRE_PUT && (msg.put.rid & OWN_RID_SYNC);
+    }
+    assert_true(questions > 0);
     meshes_free(scene.world);
 }
 
@@ -268,7 +300,8 @@ static void test_what_was_cancelled_before_it_ran_has_used_up_its_id(void **stat
     settle(scene.world);
     tell(scene.other, (struct mesh_event){.kind = MESH_CANCEL, .eval = EVAL, .token = 6});
     pass(scene.world, 5000);
-    assert_int_equal(mesh_standing(scene.other->mesh, EVAL), MESH_WITHDRAWN);
+    unsigned replicas;
+    assert_int_equal(mesh_standing(scene.other->mesh, EVAL, &replicas), MESH_WITHDRAWN);
     submit_keyed(scene.other, TOKEN, 1, 0);
     settle(scene.world);
     assert_refused(scene.other, "id-taken");
@@ -308,7 +341,9 @@ static void test_who_asks_hears_what_runs(void **state)
             assert_true(at < count);
             assert_int_equal(told[at].peer, led[j].peer);
         }
-        assert_int_equal(mesh_standing(world->nodes[i].mesh, EVAL), MESH_ACKNOWLEDGED);
+        unsigned replicas;
+        assert_int_equal(mesh_standing(world->nodes[i].mesh, EVAL, &replicas), MESH_ACKNOWLEDGED);
+        assert_int_equal(replicas, 3);
     }
     size_t news = count_seen(&world->nodes[2], MESH_RUNNING);
     ask(&world->nodes[2]); /* nothing has changed but the time */
@@ -362,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_the_home_fetches_the_bundles_from_the_asker),
         cmocka_unit_test(test_a_home_that_goes_before_it_heard_is_replaced),
         cmocka_unit_test(test_a_home_that_goes_after_it_took_it_in),
+        cmocka_unit_test(test_what_was_never_acknowledged_is_put_on_its_replicas_first),
         cmocka_unit_test(test_nobody_answers_for_ever),
         cmocka_unit_test(test_what_was_cancelled_before_it_ran_has_used_up_its_id),
         cmocka_unit_test(test_who_asks_hears_what_runs),
