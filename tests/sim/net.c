@@ -81,7 +81,7 @@ static void show_filter(struct sim *self, unsigned from, unsigned to,
     }
 }
 
-void net_send(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
+void net_send_for(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
 {
     struct sim_node *to = node_by_addr(self, &effect->addr);
     if (!to || effect->len > WIRE_PACKET_BODY)
@@ -150,7 +150,7 @@ static void unreachable(struct sim *self, struct sim_node *node, const struct si
             &(struct mesh_event){.kind = MESH_UNREACHABLE, .addr = self->nodes[event->a].addr});
 }
 
-void net_probe(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
+void net_probe_for(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
 {
     struct sim_node *to = node_by_addr(self, &effect->addr);
     bool reached = to && !to->is_host_down && !self->paths[node->index][to->index].is_cut &&

@@ -273,13 +273,13 @@ static void do_effect(struct sim *self, struct sim_node *node, const struct mesh
 {
     switch (effect->kind) {
     case MESH_SEND_DATAGRAM:
-        net_send(self, node, effect);
+        net_send_for(self, node, effect);
         return;
     case MESH_SEND_FRAME:
         links_send(self, node, effect);
         return;
     case MESH_PROBE:
-        net_probe(self, node, effect);
+        net_probe_for(self, node, effect);
         return;
     case MESH_APPEND:
         disk_append(self, node, effect);
