@@ -2,129 +2,7 @@
 
 #include "proto/base/mem.h"
 
-#include <assert.h>
-#include <string.h>
-
 #define EFFECT_ARENA_BYTES 4096
-
-/* ---- what lives for a step ------------------------------------------------------------------- */
-
-void mesh_hold(struct mesh *self, void *what, void (*fini)(void *what))
-{
-    self->holds =
-        mem_grow(self->holds, &self->hold_capacity, self->hold_count + 1, sizeof *self->holds);
-    self->holds[self->hold_count++] = (struct hold){.fini = fini, .what = what};
-}
-
-static void release_holds(struct mesh *self)
-{
-    for (size_t i = 0; i < self->hold_count; i++) {
-        self->holds[i].fini(self->holds[i].what);
-        free(self->holds[i].what);
-    }
-    self->hold_count = 0;
-}
-
-void *mesh_scratch(struct mesh *self, size_t bytes) { return arena_take(self->out->arena, bytes); }
-
-struct mesh_effect *mesh_effect(struct mesh *self, enum mesh_effect_kind kind)
-{
-    struct mesh_out *out = self->out;
-    out->effects = mem_grow(out->effects, &out->capacity, out->count + 1, sizeof *out->effects);
-    struct mesh_effect *effect = &out->effects[out->count++];
-    *effect = (struct mesh_effect){.kind = kind};
-    return effect;
-}
-
-void mesh_out_fini(struct mesh_out *self)
-{
-    free(self->effects);
-    if (self->arena)
-        arena_free(self->arena);
-    *self = (struct mesh_out){0};
-}
-
-/* ---- notes ----------------------------------------------------------------------------------- */
-
-void mesh_note(struct mesh *self, const struct note *note)
-{
-    self->notes =
-        mem_grow(self->notes, &self->note_capacity, self->note_count + 1, sizeof *self->notes);
-    self->notes[self->note_count++] = *note;
-}
-
-void mesh_note_own(struct mesh *self, struct own_event event)
-{
-    event.now_ms = self->now_ms;
-    event.wall_ms = self->wall_ms;
-    mesh_note(self, &(struct note){.kind = NOTE_OWN, .own = event});
-}
-
-void mesh_note_agent(struct mesh *self, struct agent_event event)
-{
-    event.now_ms = self->now_ms;
-    mesh_note(self, &(struct note){.kind = NOTE_AGENT, .agent = event});
-}
-
-void mesh_note_queue(struct mesh *self, struct queue_event event)
-{
-    event.now_ms = self->now_ms;
-    mesh_note(self, &(struct note){.kind = NOTE_QUEUE, .queue = event});
-}
-
-void mesh_note_swim(struct mesh *self, struct swim_event event)
-{
-    event.now_ms = self->now_ms;
-    mesh_note(self, &(struct note){.kind = NOTE_SWIM, .swim = event});
-}
-
-void mesh_note_sync(struct mesh *self, struct sync_event event)
-{
-    event.now_ms = self->now_ms;
-    mesh_note(self, &(struct note){.kind = NOTE_SYNC, .sync = event});
-}
-
-static void take_notes(struct mesh *self)
-{
-    while (self->note_next < self->note_count) {
-        struct note note = self->notes[self->note_next++];
-        switch (note.kind) {
-        case NOTE_SWIM:
-            mesh_swim(self, &note.swim);
-            break;
-        case NOTE_OWN:
-            mesh_own(self, &note.own);
-            break;
-        case NOTE_QUEUE:
-            mesh_queue(self, &note.queue);
-            break;
-        case NOTE_AGENT:
-            mesh_agent(self, &note.agent);
-            break;
-        case NOTE_SYNC:
-            mesh_sync(self, &note.sync);
-            break;
-        }
-    }
-    self->note_next = self->note_count = 0;
-}
-
-void mesh_send(struct mesh *self, uint64_t peer, const struct wire_msg *msg)
-{
-    struct swim_view view;
-    assert(peer != self->self);
-    if (!swim_member(self->swim, peer, &view))
-        return;
-    owned_buf bytes = BUF_INIT;
-    wire_encode(msg, &bytes);
-    char *copy = mesh_scratch(self, bytes.len);
-    memcpy(copy, bytes.data, bytes.len);
-    struct mesh_effect *effect = mesh_effect(self, MESH_SEND_FRAME);
-    effect->peer = peer;
-    effect->addr = view.member.addr;
-    effect->bytes = copy;
-    effect->len = bytes.len;
-}
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -208,7 +86,7 @@ void mesh_free(struct mesh *self)
 {
     if (!self)
         return;
-    release_holds(self);
+    mesh_release_holds(self);
     free(self->holds);
     free(self->notes);
     free_appends(self);
@@ -363,7 +241,7 @@ static void tell_drained(struct mesh *self)
 
 void mesh_step(struct mesh *self, const struct mesh_event *event, struct mesh_out *out)
 {
-    release_holds(self);
+    mesh_release_holds(self);
     if (out->arena)
         arena_free(out->arena);
     out->arena = arena_new(EFFECT_ARENA_BYTES);
@@ -372,12 +250,12 @@ void mesh_step(struct mesh *self, const struct mesh_event *event, struct mesh_ou
     self->now_ms = event->now_ms > self->now_ms ? event->now_ms : self->now_ms;
     self->wall_ms = event->wall_ms;
     take(self, event);
-    take_notes(self);
+    mesh_take_notes(self);
     tick(self);
     tell_store_digest(self);
-    take_notes(self);
+    mesh_take_notes(self);
     mesh_tell_own_load(self);
-    take_notes(self);
+    mesh_take_notes(self);
     tell_drained(self);
     self->out = NULL;
 }

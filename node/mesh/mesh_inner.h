@@ -17,7 +17,8 @@
 #define MESH_LOAD_MS 1000
 
 /* Frames that wait for their document; more are dropped, and sent again by who wants something. */
-#define MESH_DEFERRED_MAX 256
+#define MESH_DEFERRED_MAX   256
+#define MESH_DEFERRED_BYTES (256u << 10) /* of one; the longest list of work has half of that */
 
 /* Tokens that the mesh made itself, for questions and fetches of its own. */
 #define MESH_OWN_TOKEN (UINT64_C(1) << 63)
@@ -148,7 +149,8 @@ struct mesh {
     size_t hold_capacity;
 };
 
-/* ---- mesh.c ---------------------------------------------------------------------------------- */
+/* ---- notes.c: what a step holds, and what the machines say to each other ----------------------
+ */
 
 /* Keeps something until the next step. */
 void mesh_hold(struct mesh *self, void *what, void (*fini)(void *what));
@@ -159,12 +161,18 @@ void *mesh_scratch(struct mesh *self, size_t bytes);
 /* Adds an effect, zero but for its kind. Valid until the next one is added. */
 struct mesh_effect *mesh_effect(struct mesh *self, enum mesh_effect_kind kind);
 
+/* Frees what the last step kept. */
+void mesh_release_holds(struct mesh *self);
+
 void mesh_note(struct mesh *self, const struct note *note);
 void mesh_note_own(struct mesh *self, struct own_event event);
 void mesh_note_agent(struct mesh *self, struct agent_event event);
 void mesh_note_queue(struct mesh *self, struct queue_event event);
 void mesh_note_swim(struct mesh *self, struct swim_event event);
 void mesh_note_sync(struct mesh *self, struct sync_event event);
+
+/* Takes notes until there are none. */
+void mesh_take_notes(struct mesh *self);
 
 /* Sends a message over the link with `peer`, never this node. */
 void mesh_send(struct mesh *self, uint64_t peer, const struct wire_msg *msg);
@@ -281,13 +289,33 @@ bool mesh_submission_asked(struct mesh *self, uint64_t token);
 bool mesh_submission_accepted(struct mesh *self, uint64_t eval, unsigned replicas);
 bool mesh_submission_refused(struct mesh *self, uint64_t eval, enum own_why why);
 
-/* ---- frames.c: messages about work, to the machine that they are for --------------------------
+/* ---- frames.c: messages, to the machine that they are for --------------------------------------
  */
 
 void mesh_frame(struct mesh *self, uint64_t peer, const void *bytes, size_t len);
 
 /* A question of ours was answered: what waited for it goes on. */
 void mesh_undefer(struct mesh *self, uint64_t token);
+
+/* ---- assigned.c: what owners say to this node, as an executor ----------------------------------
+ */
+
+/* These return false when the frame must wait for its document. */
+bool mesh_on_offer(struct mesh *self, uint64_t peer, const struct wire_offer *offer);
+bool mesh_on_assign(struct mesh *self, uint64_t peer, const struct wire_assign *assign,
+                    bool is_deferred);
+void mesh_on_nowork(struct mesh *self, uint64_t peer, const struct wire_work *nowork);
+void mesh_on_cancel(struct mesh *self, uint64_t peer, const struct wire_cancel *cancel);
+void mesh_on_result_ok(struct mesh *self, const struct wire_result_ok *ok);
+
+/* ---- reported.c: what executors say to this node, as an owner ----------------------------------
+ */
+
+void mesh_on_claim(struct mesh *self, uint64_t peer, const struct wire_claim *claim);
+void mesh_on_refuse(struct mesh *self, uint64_t peer, const struct wire_refuse *refuse);
+void mesh_on_result(struct mesh *self, uint64_t peer, const struct wire_result *result);
+void mesh_on_beat(struct mesh *self, uint64_t peer, const struct wire_beat *beat);
+void mesh_on_progress(struct mesh *self, uint64_t peer, const struct wire_progress *progress);
 
 /* Ends an attempt of ours at `peer`, and confirms it. */
 void mesh_confirm(struct mesh *self, const struct append *append);

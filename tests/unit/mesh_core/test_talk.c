@@ -186,6 +186,12 @@ static void test_malformed_frames_are_counted(void **state)
     static const char lies[] = "\x95\x34\xcf\0\0\0\0\0\0\x12\x67\x92\x01\xcf\1\0\0\0\0\0\0\0"
                                "\xdd\xff\xff\xff\xff\xc0";
     is_ignored(&pair, lies, sizeof lies - 1, &now.bad_frames, &now);
+    /* An OFFER by nobody: epoch 0. */
+    owned_buf offer = BUF_INIT;
+    wire_encode(&(struct wire_msg){.kind = WIRE_OFFER,
+                                   .offer = {.eid = EVAL, .fence = {.owner = pair.b->id}}},
+                &offer);
+    is_ignored(&pair, offer.data, offer.len, &now.bad_frames, &now);
     /* An id that a later version may have, and one of datagrams. */
     is_ignored(&pair, "\x91\x7b", 2, &now.unknown_messages, &now);
     is_ignored(&pair, "\x92\x02\x05", 3, &now.unknown_messages, &now);
