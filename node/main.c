@@ -5,6 +5,7 @@
 #include "node/options.h"
 #include "runner/env/describe.h"
 #include "runner/env/env.h"
+#include "runner/git/fetch.h"
 #include "runner/intake/intake.h"
 #include "runner/jail/jail.h"
 
@@ -32,6 +33,7 @@ static const struct helper helpers[] = {
     {"env", helper_env_main, true},
     {"intake", helper_intake_main, false},
     {"materialise", helper_materialise_main, false},
+    {"fetch", helper_fetch_main, false},
 };
 
 static int run_helper(int argc, char **argv)

@@ -3,6 +3,7 @@
 #include "node/address.h"
 #include "node/api/api.h"
 #include "node/api/auth.h"
+#include "node/git_policy.h"
 #include "node/machine.h"
 #include "node/options.h"
 #include "node/repair.h"
@@ -56,6 +57,7 @@ struct node {
     struct engine *engine;
     struct prepare_host *prepare;
     struct host *host;
+    struct git_policy git;
     struct api *api;
     struct http_server *server;
     struct event *signals[2];
@@ -285,6 +287,9 @@ static void leave(void *arg);
 
 static void open_api(struct node *self)
 {
+    struct archive_limits limits = archive_limits(&self->options);
+    struct repositories_config git;
+    git_policy_init(&self->git, &self->options, &limits, self->program, &git);
     self->api = api_new(
         &(struct api_config){.base = self->base,
                              .store = self->store,
@@ -294,7 +299,8 @@ static void open_api(struct node *self)
                              .auth = self->auth,
                              .address = self->address,
                              .program = self->program,
-                             .archive_limits = archive_limits(&self->options),
+                             .archive_limits = limits,
+                             .git = git,
                              .upload_max_bytes = self->options.upload_max_bytes,
                              .allow_single = self->options.allow_single,
                              .facts = {.version = TESTMESH_VERSION,
@@ -532,8 +538,8 @@ static int set_up(struct node *self, struct err *err)
     if (!self->base)
         return err_set(err, ERR_IO, "no event loop: %m");
     self->runtime_dir = mem_printf("%s/runtime", self->options.data);
-    if (check_exposure(self, err) || open_store(self, err) ||
-        session_begin(self->options.data, &self->is_cache_suspect, err) ||
+    if (check_exposure(self, err) || git_policy_check(&self->options, err) ||
+        open_store(self, err) || session_begin(self->options.data, &self->is_cache_suspect, err) ||
         jail_write_runtime(self->runtime_dir, err) || check_isolation(self, err) ||
         open_envs(self, err) || open_engine(self, err) || open_host(self, err) ||
         session_trust(self->options.data, err))
@@ -556,6 +562,7 @@ static void tear_down(struct node *self)
         store_flush(self->store);
     engine_free(steal_ptr(&self->engine)); /* environments are given back after it */
     api_free(self->api);
+    git_policy_fini(&self->git);
     host_free(self->host);
     prepare_host_free(self->prepare);
     if (self->envs)

@@ -110,6 +110,18 @@ static const struct opt_row rows[] = {
     {ROW("archive-depth", "ARCHIVE_DEPTH", OPT_INT, archive_depth), .min = 1, .max = 512,
      .fallback = "32", .help = "Parts of a path in a zip"},
 
+    {ROW("git-host", "GIT_HOST", OPT_LIST, git_host), .section = "Repositories",
+     .metavar = "NAME[:PORT]",
+     .help = "Host that repositories are fetched from, beside github.com and gitlab.com"},
+    {ROW("git-allow-address", "GIT_ALLOW_ADDRESS", OPT_LIST, git_allow_address), .metavar = "CIDR",
+     .help = "Addresses that such a host may have though they are not public"},
+    {ROW("git-timeout", "GIT_TIMEOUT", OPT_DURATION, git_timeout_ms), .min = SECOND, .max = HOUR,
+     .fallback = "120s", .help = "Time to fetch all repositories of one request"},
+    {ROW("git-bytes", "GIT_BYTES", OPT_BYTES, git_bytes), .min = 64 * KIB, .max = TIB,
+     .fallback = "512M", .help = "Bytes that one repository may send"},
+    {ROW("git-at-once", "GIT_AT_ONCE", OPT_INT, git_at_once), .min = 1, .max = 64, .fallback = "4",
+     .help = "Repositories that are fetched at once"},
+
     {ROW("env-timeout", "ENV_TIMEOUT", OPT_DURATION, env_timeout_ms), .section = "Environments",
      .min = SECOND, .max = DAY, .fallback = "600s",
      .help = "Time to install one set of requirements"},

@@ -59,6 +59,13 @@ struct node_options {
     uint64_t archive_file_size_bytes; /* unpacked, one entry */
     int64_t archive_depth;            /* folders in a path */
 
+    /* repositories */
+    struct opt_list git_host;          /* beside github.com and gitlab.com: NAME or NAME:PORT */
+    struct opt_list git_allow_address; /* networks that are fine though not public */
+    uint64_t git_timeout_ms;           /* for all repositories of one request */
+    uint64_t git_bytes;                /* received, one repository */
+    int64_t git_at_once;
+
     /* environments */
     uint64_t env_timeout_ms;
     uint64_t envs_max_bytes; /* 0: no limit */

@@ -64,6 +64,7 @@ struct api *api_new(const struct api_config *config)
     self->routes = mem_dup(rows, sizeof rows);
     self->route_count = countof(rows);
     self->routes[0].body_max = config->upload_max_bytes;
+    self->repositories = repositories_pool_new(config->base, &config->git);
     host_on_final(config->host, evaluation_final, self);
     return self;
 }
@@ -76,6 +77,7 @@ void api_free(struct api *self)
     gather_free_all(self);
     evaluation_free_waiters(self);
     submit_free_all(self);
+    repositories_pool_free(self->repositories);
     free(self->final_tag);
     buf_fini(&self->final_text);
     free(self->routes);

@@ -21,6 +21,7 @@ struct api {
     uint64_t started_ms;    /* monotonic */
     struct upload *uploads; /* being received, unpacked or made durable */
     unsigned upload_count;
+    struct repositories_pool *repositories;
     struct lookup *lookups; /* under way */
     struct gather *gathers; /* under way */
     struct waiter *waiters; /* held answers */

@@ -2,6 +2,7 @@
  *
  *   body ─ staging files, hashed on the way ─ [a key: is it known in the mesh?]
  *        ─ intake (a child) ─ [intake of the overlay] ─ bundles adopted by the store
+ *          (or, of a list of repositories: a child each that fetches it)
  *        ─ the mesh takes it ─ 202
  *
  * The 202 is sent when all of it is on disk, here and on its replicas. Whatever fails before leaves
@@ -130,12 +131,15 @@ static struct doc_project *projects_of(const struct upload *self)
     for (size_t i = 0; i < result->project_count; i++) {
         const struct intake_project *from = &result->projects[i];
         projects[i] = (struct doc_project){.name = from->name,
-                                           .source = self->filename ? self->filename : "upload.zip",
+                                           .source = from->source     ? from->source
+                                                     : self->filename ? self->filename
+                                                                      : "upload.zip",
                                            .bundle = from->bundle,
                                            .tree = from->tree,
                                            .bytes = from->source_bytes,
                                            .files = from->file_count,
-                                           .failure = from->failure};
+                                           .failure = from->failure,
+                                           .is_clusters = from->is_clusters};
     }
     return projects;
 }
@@ -161,11 +165,14 @@ static void submit_request(struct upload *self)
 {
     struct store *store = self->api->config.store;
     const struct intake_result *result = &self->result;
+    bool is_git = upload_has(self, UPLOAD_REPOSITORIES);
     const char *name = self->name.len ? buf_str(&self->name) : self->filename;
     owned_mem struct doc_project *projects = projects_of(self);
     struct doc_req req = {.created_ms = clock_wall_ms(),
-                          .kind = DOC_ZIP,
-                          .name = name ? name : "upload.zip",
+                          .kind = is_git ? DOC_GIT : DOC_ZIP,
+                          .name = name     ? name
+                                  : is_git ? "repositories"
+                                           : "upload.zip",
                           .options = self->options.doc,
                           .body = self->digest,
                           .key = self->key,
@@ -303,6 +310,28 @@ static bool start_intake(struct upload *self, bool is_overlay)
     return self->intake != NULL;
 }
 
+/* ---- repositories ---------------------------------------------------------------------------- */
+
+static void on_repositories(void *arg, struct intake_result *result)
+{
+    struct upload *self = arg;
+    self->repositories = NULL;
+    git_request_fini(&self->git); /* the token has done its work */
+    self->result = *result;
+    *result = (struct intake_result){0};
+    adopt(self);
+}
+
+/* From what came to bundles. False with `failure` filled. */
+static bool start_work(struct upload *self)
+{
+    if (!upload_has(self, UPLOAD_REPOSITORIES))
+        return start_intake(self, false);
+    self->repositories = repositories_start(self->api->repositories, &self->git, self->folder,
+                                            on_repositories, self, &self->failure);
+    return self->repositories != NULL;
+}
+
 /* ---- a key that may have been sent before ---------------------------------------------------- */
 
 static void check_key(struct upload *self);
@@ -329,7 +358,7 @@ static void on_key_asked(void *arg, uint64_t id, bool is_known, uint64_t stale_m
     } else if (doc && standing == MESH_ACKNOWLEDGED) {
         answer_accepted(self, id, replicas);
         upload_free(self);
-    } else if (!start_intake(self, false)) {
+    } else if (!start_work(self)) {
         refuse(self, &self->failure);
     }
 }
@@ -345,7 +374,7 @@ static void on_gone(void *arg)
 {
     struct upload *self = arg;
     self->x = NULL;
-    if (self->intake) /* nothing is on its way to the disk yet */
+    if (self->intake || self->repositories) /* nothing is on its way to the disk yet */
         upload_free(self);
 }
 
@@ -372,7 +401,7 @@ void submit_handle(struct http_exchange *x, void *arg)
         self->key = mem_strdup(key);
         auth_user(self->api->config.auth, x, self->user);
         check_key(self);
-    } else if (!start_intake(self, false)) {
+    } else if (!start_work(self)) {
         refuse(self, &self->failure);
     }
 }

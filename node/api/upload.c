@@ -14,6 +14,13 @@
 #define NAME_FIELD_MAX 1024
 #define MODULE_MS      1000 /* where nothing is known of what waits */
 
+static void wipe(struct buf *self)
+{
+    if (self->capacity)
+        explicit_bzero(self->data, self->capacity);
+    buf_fini(self);
+}
+
 void upload_free(struct upload *self)
 {
     struct upload **at = &self->api->uploads;
@@ -23,6 +30,10 @@ void upload_free(struct upload *self)
     self->api->upload_count--;
     if (self->intake)
         intake_cancel(self->intake);
+    if (self->repositories)
+        repositories_cancel(self->repositories);
+    git_request_fini(&self->git);
+    wipe(&self->json);
     host_forget(self->api->config.host, self);
     mem_close_at(&self->fd);
     store_remove_tmp(self->api->config.store, self->folder);
@@ -162,6 +173,8 @@ static int open_staging(struct upload *self, const char *name, struct err *err)
     return self->fd < 0 ? disk_error(err, "staging") : 0;
 }
 
+static const char repositories_type[] = "application/json";
+
 static enum upload_field field_of(const char *name)
 {
     static const char *const names[] = {[UPLOAD_FILE] = "file",
@@ -171,12 +184,18 @@ static enum upload_field field_of(const char *name)
     unsigned i = 0;
     while (i < countof(names) && strcmp(names[i], name) != 0)
         i++;
-    return (enum upload_field)i;
+    return i < countof(names) ? (enum upload_field)i : UPLOAD_OTHER;
 }
 
 static int part_begin(void *state, const struct http_form_part *part, struct err *err)
 {
     struct upload *self = state;
+    if (http_is_type(self->x, repositories_type)) {
+        self->field = UPLOAD_REPOSITORIES;
+        self->seen |= 1u << self->field;
+        buf_reserve(&self->json, GIT_REQUEST_MAX); /* it never moves: no copy is left behind */
+        return 0;
+    }
     self->field = field_of(part->name);
     if (self->field != UPLOAD_OTHER && upload_has(self, self->field))
         return err_refuse(err, ERR_INVALID, "field-twice", "the field \"%s\" came twice",
@@ -204,8 +223,11 @@ static int take_text(struct buf *to, const void *bytes, size_t len, size_t max, 
 static int part_data(void *state, const void *bytes, size_t len, struct err *err)
 {
     struct upload *self = state;
-    hash_update(&self->hashing, bytes, len);
+    if (self->field != UPLOAD_REPOSITORIES)
+        hash_update(&self->hashing, bytes, len);
     switch (self->field) {
+    case UPLOAD_REPOSITORIES:
+        return take_text(&self->json, bytes, len, GIT_REQUEST_MAX - 1, err);
     case UPLOAD_FILE:
     case UPLOAD_TESTS:
         if (file_write_all(self->fd, bytes, len, err))
@@ -230,9 +252,23 @@ static int part_end(void *state, struct err *err)
     return 0;
 }
 
+static int finish_repositories(struct upload *self, struct err *err)
+{
+    int rc = git_request_read(&self->git, self->json.data, self->json.len, err);
+    if (rc)
+        return rc;
+    self->digest = self->git.digest;
+    if (self->git.name)
+        buf_puts(&self->name, self->git.name);
+    const char *options = self->git.options ? self->git.options : "";
+    return submit_options_read(&self->options, options, strlen(options), err);
+}
+
 static int finish_form(void *state, struct err *err)
 {
     struct upload *self = state;
+    if (upload_has(self, UPLOAD_REPOSITORIES))
+        return finish_repositories(self, err);
     hash_final(&self->hashing, &self->digest);
     if (!upload_has(self, UPLOAD_FILE))
         return err_refuse(err, ERR_INVALID, "field-missing",
@@ -244,7 +280,7 @@ static int finish_form(void *state, struct err *err)
 static void abort_form(void *state) { upload_free(state); }
 
 static const char *const zip_types[] = {"application/zip", "application/x-zip-compressed",
-                                        "application/octet-stream", NULL};
+                                        "application/octet-stream", repositories_type, NULL};
 
 const struct http_form upload_form = {.open = open_form,
                                       .part_begin = part_begin,

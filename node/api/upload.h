@@ -4,10 +4,18 @@
 #ifndef NODE_API_UPLOAD_H
 #define NODE_API_UPLOAD_H
 
+#include "node/api/git_request.h"
 #include "node/api/internal.h"
 #include "node/api/submit_options.h"
 
-enum upload_field { UPLOAD_FILE, UPLOAD_TESTS, UPLOAD_NAME, UPLOAD_OPTIONS, UPLOAD_OTHER };
+enum upload_field {
+    UPLOAD_FILE,
+    UPLOAD_TESTS,
+    UPLOAD_NAME,
+    UPLOAD_OPTIONS,
+    UPLOAD_REPOSITORIES, /* no field: the whole body, application/json */
+    UPLOAD_OTHER
+};
 
 struct upload {
     struct api *api;
@@ -22,9 +30,12 @@ struct upload {
     char *filename;
     struct buf name;
     struct buf options_text;
+    struct buf json; /* wiped: a token is in it */
     struct submit_options options;
-    char *key;           /* Idempotency-Key, or NULL */
-    char user[HASH_HEX]; /* whose key it is */
+    char *key;              /* Idempotency-Key, or NULL */
+    char user[HASH_HEX];    /* whose key it is */
+    struct git_request git; /* of UPLOAD_REPOSITORIES */
+    struct repositories *repositories;
     struct intake *intake;
     struct intake_result result;
     struct intake_result overlay;

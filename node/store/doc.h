@@ -109,7 +109,8 @@ struct doc_project {
     struct hash tree;   /* of the canonical tar itself */
     uint64_t bytes;     /* unpacked */
     uint32_t files;
-    const char *failure; /* why it cannot be run at all, blame project; NULL if it can */
+    const char *failure; /* why it cannot be run at all; NULL if it can */
+    bool is_clusters;    /* the cluster is to blame for it, and not the project */
 };
 
 struct doc_ignored {

@@ -199,6 +199,7 @@ static void take_projects(struct in *in, const json_t *req, struct doc_req *out)
         to[i].bytes = take_uint(in, from, "bytes", ID_EVAL_MAX);
         to[i].files = (uint32_t)take_uint(in, from, "files", UINT32_MAX);
         to[i].failure = take_optional(in, from, "failure", DOC_TEXT_MAX);
+        to[i].is_clusters = take_flag(in, from, "clusters");
     }
     out->projects = to;
 }

@@ -80,6 +80,7 @@ static void put_project(struct json_out *json, const struct doc_project *project
     put_count(json, "bytes", project->bytes);
     put_count(json, "files", project->files);
     put_optional(json, "failure", project->failure);
+    put_flag(json, "clusters", project->is_clusters);
     json_out_close_object(json);
 }
 

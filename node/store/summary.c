@@ -205,7 +205,8 @@ static void end_project(struct summary_project *self, const struct doc *doc,
         self->has_nota = self->has_nota && self->blame != DOC_BLAME_CLUSTER;
     } else if (project->failure) {
         self->outcome = DOC_ERROR;
-        self->blame = DOC_BLAME_PROJECT;
+        self->blame = project->is_clusters ? DOC_BLAME_CLUSTER : DOC_BLAME_PROJECT;
+        self->has_nota = self->has_nota && !project->is_clusters;
         self->message = project->failure;
     } else if (plan && plan->module_count == 0) {
         self->outcome = DOC_NO_TESTS;

@@ -37,6 +37,8 @@ struct intake_project {
     uint64_t bundle_bytes;
     uint64_t source_bytes;
     uint32_t file_count;
+    char *source;     /* where it came from, where that is not the archive: a URL; else NULL */
+    bool is_clusters; /* the failure is not the project's fault */
 };
 
 struct intake_result {

@@ -85,6 +85,18 @@ static bool is_taken(const struct layout *self, const char *name)
     return false;
 }
 
+void layout_name_number(const char *clean, unsigned number, char out[LAYOUT_NAME_MAX + 1])
+{
+    char tail[16];
+    size_t tail_len = (size_t)snprintf(tail, sizeof tail, "-%u", number);
+    size_t len = strlen(clean);
+    if (len > LAYOUT_NAME_MAX - tail_len)
+        len = LAYOUT_NAME_MAX - tail_len;
+    while (len > 0 && (clean[len] & 0xc0) == 0x80)
+        len--;
+    snprintf(out, LAYOUT_NAME_MAX + 1, "%.*s%s", (int)len, clean, tail);
+}
+
 /* Returns owned: the cleaned name, with a number behind it where another project has it already. */
 static char *name_for(const struct layout *self, const char *raw)
 {
@@ -92,16 +104,8 @@ static char *name_for(const struct layout *self, const char *raw)
     layout_name_clean(raw, clean);
     char name[LAYOUT_NAME_MAX + 1];
     memcpy(name, clean, sizeof name);
-    for (unsigned number = 2; is_taken(self, name); number++) {
-        char tail[16];
-        size_t tail_len = (size_t)snprintf(tail, sizeof tail, "-%u", number);
-        size_t len = strlen(clean);
-        if (len > LAYOUT_NAME_MAX - tail_len)
-            len = LAYOUT_NAME_MAX - tail_len;
-        while (len > 0 && (clean[len] & 0xc0) == 0x80)
-            len--;
-        snprintf(name, sizeof name, "%.*s%s", (int)len, clean, tail);
-    }
+    for (unsigned number = 2; is_taken(self, name); number++)
+        layout_name_number(clean, number, name);
     return mem_strdup(name);
 }
 
@@ -252,9 +256,13 @@ int layout_find(struct layout *self, struct archive *archive, const struct layou
     if (!layout_next(archive, &top, &at, &first))
         return REFUSED("archive-empty", "the archive holds nothing but %s",
                        self->ignored.count > 0 ? self->ignored.rows[0].why : "its top folder");
+    int rc = 0;
     if (spec->overlay)
         find_overlay(self, archive);
-    int rc = spec->overlay ? 0 : find_projects(self, archive, spec->name, err);
+    else if (spec->whole)
+        add_project(self, &top, &top, spec->name);
+    else
+        rc = find_projects(self, archive, spec->name, err);
     return rc ? rc : layout_tally(self, archive, &spec->limits, err);
 }
 

@@ -52,6 +52,7 @@ struct layout {
 struct layout_spec {
     const char *name; /* for a project at the top of the archive; NULL for "project" */
     bool overlay;     /* one tree to lay over others: no search for projects */
+    bool whole;       /* one project, and its top is the archive's: a repository */
     struct archive_limits limits;
 };
 
@@ -70,6 +71,9 @@ void layout_project_fail(struct layout_project *project, const char *reason, cha
  * and descend then are judged to stay: for those no other link of the tree can change the answer.
  */
 bool layout_link_stays(const char *path, const char *target);
+
+/* Writes "clean-2" and so on: the name of a project whose own is taken. */
+void layout_name_number(const char *clean, unsigned number, char out[LAYOUT_NAME_MAX + 1]);
 
 /* Writes what a project may be called, at most LAYOUT_NAME_MAX bytes and a zero. Never empty. */
 void layout_name_clean(const char *raw, char out[LAYOUT_NAME_MAX + 1]);

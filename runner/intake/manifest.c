@@ -38,6 +38,24 @@ static const char *const reasons[] = {
     "disk-full",
     "special-file",
     "link-outside",
+    "repo-url",
+    "repo-host",
+    "repo-address",
+    "repo-redirect",
+    "repo-not-found",
+    "repo-token",
+    "repo-forbidden",
+    "repo-not-git",
+    "repo-empty",
+    "repo-branch",
+    "repo-commit",
+    "repo-too-large",
+    "repo-damaged",
+    "repo-format",
+    "repo-rate-limit",
+    "repo-unreachable",
+    "repo-certificate",
+    "repo-timeout",
 };
 
 static const char *find_reason(const char *name)
@@ -301,6 +319,7 @@ void intake_result_fini(struct intake_result *self)
         free(self->projects[i].failure);
         free(self->projects[i].reason);
         free(self->projects[i].path);
+        free(self->projects[i].source);
     }
     free(self->projects);
     notes_fini(self->ignored, self->ignored_count);

@@ -1,0 +1,243 @@
+/* The helper that fetches: reads its request, locks itself in, and tries until the network lets it.
+ */
+#include "proto/base/clock.h"
+#include "proto/base/file.h"
+#include "proto/base/json.h"
+#include "proto/base/mem.h"
+#include "runner/git/client.h"
+#include "runner/git/export.h"
+#include "runner/git/fetch.h"
+#include "runner/git/reason.h"
+#include "runner/git/request.h"
+#include "runner/intake/lockin.h"
+#include "runner/intake/manifest.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define TRIES_MAX   4
+#define BACK_OFF_MS 500u
+#define PATIENCE_MS 15000u /* the longest that a host may ask us to wait */
+#define DNS_PORT    53
+#define OBJECT_TIMES                                                                               \
+    2 /* an object may be so much larger than a file: it is refused by name then                   \
+       */
+
+struct task {
+    struct request request;
+    struct git_url url;
+    uint64_t deadline_ms;
+    int out_fd;
+    bool out_made;
+    struct fetch_facts facts;
+    struct export tree;
+};
+
+/* What a library reads to find names and certificates. Nothing of it is secret. */
+static const char *const system_files[] = {"/etc/resolv.conf",
+                                           "/etc/hosts",
+                                           "/etc/host.conf",
+                                           "/etc/nsswitch.conf",
+                                           "/etc/gai.conf",
+                                           "/etc/services",
+                                           "/etc/protocols",
+                                           "/etc/localtime",
+                                           "/etc/ld.so.cache",
+                                           "/etc/ssl/certs",
+                                           "/etc/ssl/openssl.cnf",
+                                           "/etc/ca-certificates",
+                                           "/etc/pki",
+                                           "/usr/lib",
+                                           "/usr/lib64",
+                                           "/usr/local/share/ca-certificates",
+                                           "/usr/share/ca-certificates",
+                                           "/lib",
+                                           "/lib64",
+                                           "/dev/urandom",
+                                           "/dev/null"};
+
+static void lock(const struct task *self)
+{
+    const char *readable[countof(system_files) + 3];
+    size_t count = countof(system_files);
+    const uint16_t ports[] = {self->url.port, DNS_PORT};
+    memcpy(readable, system_files, sizeof system_files);
+    if (self->request.ca_file)
+        readable[count++] = self->request.ca_file;
+    if (self->request.ca_dir)
+        readable[count++] = self->request.ca_dir;
+    readable[count] = NULL;
+    uint64_t most = self->request.limits.project_bytes;
+    if (most < self->request.bytes_max)
+        most = self->request.bytes_max;
+    (void)prctl(PR_SET_DUMPABLE, 0); /* the token is in our memory */
+    lockin_with_network(self->out_fd, most + most / 8 + (64u << 20),
+                        &(struct lockin_network){readable, ports, countof(ports)});
+}
+
+static int open_folder(struct task *self, struct err *err)
+{
+    const char *path = self->request.out_dir;
+    if (mkdir(path, 0700))
+        return err_set(err, ERR_IO, "make %s: %m", path);
+    self->out_made = true;
+    self->out_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return self->out_fd < 0 ? err_set(err, ERR_IO, "open %s: %m", path) : 0;
+}
+
+static int export_commit(struct task *self, const struct objects *objects, struct err *err)
+{
+    const struct export_spec spec = {.commit = self->facts.commit,
+                                     .name = git_url_name(&self->url),
+                                     .limits = self->request.limits,
+                                     .out_fd = self->out_fd};
+    return export_run(&self->tree, objects, &spec, err);
+}
+
+static int fetch_into(struct task *self, struct transport *transport, const char *folder,
+                      struct err *err)
+{
+    const struct objects_limits limits = {.count = (uint32_t)self->request.objects_max,
+                                          .object_bytes =
+                                              OBJECT_TIMES * self->request.limits.file_bytes};
+    struct objects objects;
+    struct client_result result = {0};
+    int rc = objects_begin(&objects, folder, &limits, err);
+    if (!rc)
+        rc = client_fetch(transport, &self->url, &objects, &result, err);
+    memcpy(self->facts.commit, result.commit, sizeof self->facts.commit);
+    memcpy(self->facts.branch, result.branch, sizeof self->facts.branch);
+    if (!rc)
+        rc = export_commit(self, &objects, err);
+    objects_fini(&objects);
+    return rc;
+}
+
+/* One try, in a folder that is gone afterwards. `*wait_s`: what the host asks for. */
+static int try_once(struct task *self, uint32_t *wait_s, struct err *err)
+{
+    owned_mem char *folder = mem_printf("%s/store", self->request.out_dir);
+    const struct git_networks also = {self->request.networks, self->request.network_count};
+    const struct transport_spec spec = {.url = &self->url,
+                                        .also = &also,
+                                        .token = self->request.token,
+                                        .ca_file = self->request.ca_file,
+                                        .ca_dir = self->request.ca_dir,
+                                        .bytes_max = self->request.bytes_max,
+                                        .silence_s =
+                                            (uint32_t)((self->request.silence_ms + 999) / 1000),
+                                        .deadline_ms = self->deadline_ms};
+    if (mkdir(folder, 0700))
+        return err_set(err, ERR_IO, "make %s: %m", folder);
+    struct transport *transport = transport_new(&spec);
+    int rc = fetch_into(self, transport, folder, err);
+    self->facts.received_bytes += transport_received(transport);
+    *wait_s = transport_retry_after_s(transport);
+    transport_free(transport);
+    struct err left = ERR_INIT;
+    int removed = file_remove_tree(folder, &left);
+    if (removed && !rc) {
+        *err = left;
+        rc = removed;
+    }
+    return rc;
+}
+
+static void sleep_ms(uint64_t ms)
+{
+    struct timespec left = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    while (nanosleep(&left, &left) && errno == EINTR)
+        ;
+}
+
+static int try_all(struct task *self, struct err *err)
+{
+    for (;;) {
+        uint32_t wait_s = 0;
+        *err = (struct err)ERR_INIT;
+        self->facts.tries++;
+        int rc = try_once(self, &wait_s, err);
+        uint64_t wait_ms =
+            wait_s ? wait_s * UINT64_C(1000) : BACK_OFF_MS << (2 * (self->facts.tries - 1));
+        if (!rc || !git_reason_is_passing(err->reason) || self->facts.tries >= TRIES_MAX ||
+            wait_ms > PATIENCE_MS || clock_mono_ms() + wait_ms >= self->deadline_ms)
+            return rc;
+        sleep_ms(wait_ms);
+    }
+}
+
+static int run(struct task *self, const struct buf *text, struct err *err)
+{
+    int rc = request_read(&self->request, buf_str(text), text->len, err);
+    if (rc)
+        return rc;
+    const struct git_hosts hosts = {&self->request.host, 1};
+    self->deadline_ms = clock_mono_ms() + self->request.timeout_ms;
+    if (self->request.objects_max > UINT32_MAX)
+        return err_set(err, ERR_INVALID, "too many objects are allowed");
+    if ((rc = git_url_parse(&self->url, self->request.url, &hosts, err)) ||
+        (rc = open_folder(self, err)))
+        return rc;
+    lock(self);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    rc = try_all(self, err);
+    curl_global_cleanup();
+    return rc;
+}
+
+static void put_facts(const struct task *self, struct buf *out)
+{
+    struct json_out json;
+    json_out_init(&json, out);
+    json_out_open_object(&json);
+    json_out_key_str(&json, "commit", self->facts.commit);
+    json_out_key_str(&json, "branch", self->facts.branch);
+    json_out_key_uint(&json, "received", self->facts.received_bytes);
+    json_out_key_uint(&json, "tries", self->facts.tries);
+    json_out_close_object(&json);
+    buf_putc(out, '\n');
+}
+
+static int read_all(struct buf *out)
+{
+    ssize_t got;
+    while ((got = read(STDIN_FILENO, buf_reserve(out, 4096), 4096)) != 0) {
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 || out->len + (size_t)got > REQUEST_MAX)
+            return -1;
+        buf_added(out, (size_t)got);
+    }
+    return 0;
+}
+
+int helper_fetch_main(int argc, char **argv)
+{
+    (void)argv;
+    struct task task = {.out_fd = -1};
+    struct err err = ERR_INIT;
+    owned_buf in = BUF_INIT;
+    owned_buf out = BUF_INIT;
+    if (argc != 1 || read_all(&in)) {
+        fputs("usage: fetch < REQUEST\n", stderr);
+        return 2;
+    }
+    int rc = run(&task, &in, &err);
+    put_facts(&task, &out);
+    if (rc)
+        manifest_write_error(&out, &err);
+    else
+        manifest_write(&out, &task.tree.layout, &task.tree.facts);
+    export_fini(&task.tree);
+    mem_close_at(&task.out_fd);
+    if (rc && task.out_made)
+        rmdir(task.request.out_dir);
+    request_fini(&task.request);
+    return file_write_all(STDOUT_FILENO, out.data, out.len, NULL) || rc ? 1 : 0;
+}

@@ -1,0 +1,44 @@
+/* objects: the objects of one pack (libgit2), in a folder of their own, without any repository
+ * around: there is no configuration, no hook and no work tree that could be read. */
+#ifndef GIT_OBJECTS_H
+#define GIT_OBJECTS_H
+
+#include "proto/base/err.h"
+
+#include <git2.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct objects_limits {
+    uint32_t count;        /* in the pack */
+    uint64_t object_bytes; /* one of them, inflated */
+};
+
+struct objects {
+    struct objects_limits limits;
+    char *folder;
+    git_indexer *indexer;
+    git_indexer_progress progress;
+    git_odb *odb;
+    git_repository *view; /* what libgit2 wants for reading */
+};
+
+/* Begins a pack in an existing empty folder. Errors: ERR_INTERNAL. */
+int objects_begin(struct objects *self, const char *folder, const struct objects_limits *limits,
+                  struct err *err) ERR_CHECKED;
+
+/* Takes the pack's next bytes. Errors: ERR_UNPROCESSABLE repo-too-large, repo-damaged;
+ * ERR_UNAVAILABLE disk-full. */
+int objects_feed(struct objects *self, const char *bytes, size_t len, struct err *err) ERR_CHECKED;
+
+/* The pack has come: every object's hash has been computed, and they can be read. Errors as above.
+ */
+int objects_end(struct objects *self, struct err *err) ERR_CHECKED;
+
+void objects_fini(struct objects *self);
+
+/* Says what libgit2 said last, as repo-damaged or repo-too-large with `what` before it; its words
+ * may name folders of ours, which are left out. */
+int objects_error(const char *what, struct err *err);
+
+#endif

@@ -1,0 +1,39 @@
+/* request: what the parent tells the child that fetches, through a pipe and in no other way: the
+ * token is in it. One JSON object. */
+#ifndef GIT_REQUEST_H
+#define GIT_REQUEST_H
+
+#include "proto/base/buf.h"
+#include "runner/git/address.h"
+#include "runner/git/url.h"
+#include "runner/intake/archive.h"
+
+#include <jansson.h>
+
+/* A pipe takes so many bytes before anybody reads. */
+#define REQUEST_MAX ((size_t)60 << 10)
+
+struct request {
+    const char *url;     /* git_url_put()'s */
+    const char *host;    /* as "name:port": the one host that is spoken to */
+    const char *token;   /* NULL: none */
+    const char *out_dir; /* made by the child; must not exist */
+    const char *ca_file; /* NULL: the library's */
+    const char *ca_dir;
+    struct archive_limits limits;
+    uint64_t bytes_max;
+    uint64_t objects_max;
+    uint64_t timeout_ms; /* from the start of the child */
+    uint64_t silence_ms;
+    struct git_network *networks;
+    size_t network_count;
+    json_t *root; /* owns the texts of a request that was read */
+};
+
+void request_write(const struct request *self, struct buf *out);
+
+/* Reads one; request_fini() in any case. Errors: ERR_INVALID. */
+int request_read(struct request *self, const char *text, size_t len, struct err *err) ERR_CHECKED;
+void request_fini(struct request *self);
+
+#endif

@@ -1,0 +1,262 @@
+"""A real git server on loopback: git's own http backend behind nginx, with TLS from an authority of its own.
+
+    with GitServer(folder) as server:
+        server.repository("owner/calc", {"tests/test_a.py": "…"})
+        node = Node(…, *server.node_options(), env=server.node_env())
+
+Repositories below `private/` need a token (any user's name, as hosts do it). nginx and fcgiwrap are
+Debian's; what is started here is ended by process id.
+"""
+
+import base64
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+from mesh import free_ports
+
+START_S = 10
+HOST = "localhost"
+SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+CONFIG = """
+daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log warn;
+events {{ worker_connections 256; }}
+http {{
+    access_log {folder}/access.log;
+    client_body_temp_path {folder}/body; fastcgi_temp_path {folder}/fastcgi; proxy_temp_path {folder}/proxy;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        server_name {host};
+        ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+        ssl_protocols {protocols};
+        location ~ ^/private/ {{
+            {deny}
+            if ($http_authorization != "{authorization}") {{
+                add_header WWW-Authenticate 'Basic realm="git"' always;
+                return 401;
+            }}
+            {backend}
+        }}
+        {places}
+        location / {{ {backend} }}
+    }}
+}}
+"""
+
+BACKEND = """
+            fastcgi_pass unix:{folder}/cgi.sock;
+            fastcgi_param SCRIPT_FILENAME {program};
+            fastcgi_param GIT_PROJECT_ROOT {folder}/repositories;
+            fastcgi_param GIT_HTTP_EXPORT_ALL 1;
+            fastcgi_param GIT_CONFIG_NOSYSTEM 1;
+            fastcgi_param HOME {folder};
+            fastcgi_param PATH_INFO $uri;
+            fastcgi_param QUERY_STRING $query_string;
+            fastcgi_param REQUEST_METHOD $request_method;
+            fastcgi_param CONTENT_TYPE $content_type;
+            fastcgi_param CONTENT_LENGTH $content_length;
+            fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
+            fastcgi_buffering off;
+"""
+
+
+def find(*names):
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/usr/lib/git-core"
+    for name in names:
+        found = shutil.which(name, path=path)
+        if found:
+            return found
+    return None
+
+
+def missing():
+    """What this machine lacks for a server, or None."""
+    for name in ("git", "nginx", "fcgiwrap", "openssl", "git-http-backend"):
+        if not find(name):
+            return f"{name} is not installed"
+    return None
+
+
+def run(*words, cwd=None, data=None):
+    env = {"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1",
+           "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org", "GIT_COMMITTER_NAME": "a",
+           "GIT_COMMITTER_EMAIL": "a@example.org", "GIT_AUTHOR_DATE": "1700000000 +0000",
+           "GIT_COMMITTER_DATE": "1700000000 +0000"}
+    done = subprocess.run(words, cwd=cwd, input=data, env=env, timeout=120, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0, (words, done.stderr)
+    return done.stdout
+
+
+class GitServer:
+    token = "s3cret-canary-0f8fad5bd9cb469fa16570867728950e"
+
+    def __init__(self, folder, start=True, protocols="TLSv1.2 TLSv1.3", deny=""):
+        self.folder = str(folder)
+        self.deny = deny  # nginx's words for whoever asks for something private
+        self.protocols = protocols
+        self.port = free_ports(1)[0]
+        self.places = ""
+        self.processes = []
+        os.makedirs(os.path.join(self.folder, "repositories"), exist_ok=True)
+        if start:
+            self.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.stop()
+
+    # ---- life ----
+
+    def make_certificates(self):
+        def openssl(*words):
+            run(find("openssl"), *words, cwd=self.folder)
+
+        if os.path.exists(self.authority):
+            return
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem",
+                "-days", "2", "-subj", "/CN=testmesh test authority",
+                "-addext", "basicConstraints=critical,CA:TRUE")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr",
+                "-subj", f"/CN={HOST}")
+        with open(os.path.join(self.folder, "server.ext"), "w", encoding="ascii") as file:
+            file.write(f"subjectAltName=DNS:{HOST}\n")
+        openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                "-CAcreateserial", "-out", "server.pem", "-days", "2", "-extfile", "server.ext")
+
+    def authorization(self):
+        return "Basic " + base64.b64encode(f"x-access-token:{self.token}".encode()).decode()
+
+    def start(self):
+        self.make_certificates()
+        backend = BACKEND.format(folder=self.folder, program=find("git-http-backend"))
+        config = os.path.join(self.folder, "nginx.conf")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(CONFIG.format(folder=self.folder, port=self.port, host=HOST, backend=backend,
+                                     protocols=self.protocols, places=self.places, deny=self.deny,
+                                     authorization=self.authorization()))
+        sock = os.path.join(self.folder, "cgi.sock")
+        if os.path.exists(sock):
+            os.unlink(sock)
+        with open(os.path.join(self.folder, "out"), "ab") as out:
+            for words in ([find("fcgiwrap"), "-c", "4", "-s", "unix:" + sock],
+                          [find("nginx"), "-p", self.folder, "-e", self.folder + "/error.log", "-c",
+                           config]):
+                self.processes.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out,
+                                                       stderr=out, cwd=self.folder))
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return self
+            except OSError:
+                assert time.monotonic() < deadline, self.log()
+                time.sleep(0.02)
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.processes = []
+
+    def log(self):
+        text = ""
+        for name in ("error.log", "out"):
+            path = os.path.join(self.folder, name)
+            if os.path.exists(path):
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    text += file.read()[-4000:]
+        return text
+
+    def requests(self):
+        with open(os.path.join(self.folder, "access.log"), encoding="utf-8") as file:
+            return file.read().splitlines()
+
+    # ---- for a node ----
+
+    @property
+    def authority(self):
+        return os.path.join(self.folder, "ca.pem")
+
+    def bundle(self):
+        """Our authority beside those of this machine: what installers need is fetched as ever."""
+        path = os.path.join(self.folder, "bundle.pem")
+        with open(path, "wb") as out:
+            for name in (self.authority, os.environ.get("SSL_CERT_FILE", SYSTEM_AUTHORITIES)):
+                if os.path.exists(name):
+                    with open(name, "rb") as file:
+                        out.write(file.read())
+        return path
+
+    def node_options(self):
+        return ["--git-host", f"{HOST}:{self.port}", "--git-allow-address", "127.0.0.1/32",
+                "--git-allow-address", "::1"]
+
+    def node_env(self):
+        return {"SSL_CERT_FILE": self.bundle(), "SSL_CERT_DIR": None}
+
+    def url(self, name, more=""):
+        return f"https://{HOST}:{self.port}/{name}{more}"
+
+    # ---- repositories ----
+
+    def path(self, name):
+        return os.path.join(self.folder, "repositories", name + ".git")
+
+    def bare(self, name):
+        """An empty repository; its path."""
+        path = self.path(name)
+        run("git", "init", "-q", "--bare", "-b", "main", path)
+        run("git", "config", "uploadpack.allowReachableSHA1InWant", "true", cwd=path)
+        return path
+
+    def repository(self, name, files, links=(), branch="main"):
+        """A repository, or one more branch of it, with one commit of {path: text}; the commit."""
+        path = self.path(name)
+        if not os.path.exists(path):
+            self.bare(name)
+        return self.commit_tree(name, self.tree_of(path, files, dict(links)), branch)
+
+    def tree_of(self, path, files, links=None):
+        """Makes the tree of {path: text or bytes} and {path: target}, as git would; its id."""
+        index = os.path.join(self.folder, "index")
+        if os.path.exists(index):
+            os.unlink(index)
+        env_git = ["env", f"GIT_INDEX_FILE={index}", "git"]
+        lines = b""
+        for kind, some in (("100644", files), ("120000", links or {})):
+            for name, text in some.items():
+                blob = self.blob(path, text)
+                mode = "100755" if name.endswith(".sh") else kind
+                lines += f"{mode} {blob}\t{name}\n".encode()
+        run(*env_git, "update-index", "--add", "--index-info", cwd=path, data=lines)
+        return run(*env_git, "write-tree", cwd=path).decode().strip()
+
+    def blob(self, path, text):
+        data = text if isinstance(text, bytes) else text.encode()
+        return run("git", "hash-object", "-w", "--stdin", cwd=path, data=data).decode().strip()
+
+    def raw_tree(self, name, entries):
+        """A tree that git itself would not make: [(mode, name, object id)]; its id."""
+        data = b"".join(f"{mode} {item}".encode() + b"\0" + bytes.fromhex(oid)
+                        for mode, item, oid in entries)
+        return run("git", "hash-object", "-t", "tree", "--literally", "-w", "--stdin",
+                   cwd=self.path(name), data=data).decode().strip()
+
+    def commit_tree(self, name, tree, branch="main", parent=None):
+        path = self.path(name)
+        words = ["-p", parent] if parent else []
+        commit = run("git", "commit-tree", tree, "-m", "x", *words, cwd=path).decode().strip()
+        run("git", "update-ref", f"refs/heads/{branch}", commit, cwd=path)
+        return commit
