@@ -20,8 +20,9 @@ WANTED = 200
 
 def run(arguments):
     parser = argparse.ArgumentParser(prog="bench/run idle-traffic", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--settle", type=float, default=15, help="before the count begins")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--settle", type=float, default=70,
+                        help="before the count begins: streams that nobody uses are closed after 60 s")
     parser.add_argument("--nodes", type=int, default=4)
     options = parser.parse_args(arguments)
     try:
