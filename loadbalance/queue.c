@@ -160,6 +160,8 @@ static void on_add_project(struct queue *self, const struct queue_event *event)
     struct queue_project *project = &eval->projects[event->p];
     project->has_plan = event->has_plan;
     project->estimate_ms = event->estimate_ms;
+    project->home = event->home;
+    project->home_until_ms = event->now_ms + QUEUE_HOME_MS;
     project->chore.estimate_ms = queue_prepare_ms(self, project);
     queue_project_refresh(eval, project);
 }

@@ -24,7 +24,8 @@
  *
  * Chores: a project becomes ready on a node by a chore, which is handed out as soon as what is
  * ready on the claimant would be done before one more preparation is. First a project that nobody
- * has ready and nobody prepares, the longest by its prediction first; then, to help, the one with
+ * has ready and nobody prepares: one whose home the claimant is, else one that has waited for its
+ * home long enough; the longest by its prediction first. Then, to help, the one with
  * the most predicted work for every slot that may run it, where the time that the claimant's
  * slots would save is more than the preparation is predicted to take (an EWMA of the measured).
  *
@@ -59,6 +60,7 @@
 
 #define QUEUE_SILENCE_MS      15000 /* an attempt of a node that says nothing that long is lost */
 #define QUEUE_ADOPT_MS        500   /* a new owner hears who runs what before it hands out */
+#define QUEUE_HOME_MS         500   /* a project waits that long for its home to prepare it */
 #define QUEUE_OFFER_MS        400   /* between offers while work waits; longer where much does */
 #define QUEUE_BATCH_MS        200   /* predicted work for one slot in one assignment */
 #define QUEUE_RUNNER_LOSSES   2
@@ -80,7 +82,7 @@ enum queue_event_kind {
     QUEUE_TICK,     /* queue_deadline() has come */
     QUEUE_ADD_EVAL, /* eval, ballot, weight, timeout_ms, is_adopted: now ours; again with a higher
                        ballot: what runs is kept */
-    QUEUE_ADD_PROJECT,  /* eval, p, has_plan, estimate_ms (of all its modules; 0: unknown) */
+    QUEUE_ADD_PROJECT,  /* eval, p, has_plan, estimate_ms (of all its modules; 0: unknown), home */
     QUEUE_ADD_MODULES,  /* eval, p, modules: the project has its plan, these have no record */
     QUEUE_MODULE_OVER,  /* eval, p, m: has a durable record */
     QUEUE_PROJECT_OVER, /* eval, p: nothing of it will run any more */
@@ -129,6 +131,7 @@ struct queue_event {
     /* ADD_PROJECT */
     bool has_plan;
     uint32_t estimate_ms;
+    uint64_t home; /* the node that probably has its environment, from the last time; 0: none */
     /* ADD_MODULES */
     const struct queue_module *modules;
     size_t module_count;

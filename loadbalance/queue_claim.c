@@ -134,6 +134,26 @@ static uint64_t size_of(const struct queue_project *project)
     return project->has_plan ? project->waiting_ms : project->estimate_ms;
 }
 
+static bool is_at_home(const struct grant *grant, const struct queue_project *project)
+{
+    return project->home == grant->peer->id;
+}
+
+/* A home that is not there is none. */
+static bool is_left_to_its_home(const struct grant *grant, const struct queue_project *project)
+{
+    return project->home && !is_at_home(grant, project) && grant->now_ms < project->home_until_ms &&
+           queue_peer_find(grant->self, project->home);
+}
+
+static bool is_before(const struct grant *grant, const struct queue_project *a,
+                      const struct queue_project *b)
+{
+    if (is_at_home(grant, a) != is_at_home(grant, b))
+        return is_at_home(grant, a);
+    return size_of(a) > size_of(b);
+}
+
 static const struct queue_project *first_unready(const struct grant *grant)
 {
     const struct queue_project *best = NULL;
@@ -143,9 +163,10 @@ static const struct queue_project *first_unready(const struct grant *grant)
         const struct queue_project *project = &grant->eval->projects[p];
         struct work work = {.eval = grant->eval->id, .p = p, .m = WORK_CHORE};
         bool must_wait = queue_task_is_suspect(&project->chore) && !may_have_suspect(grant, &work);
-        if (!project->is_unready || must_wait || (queue_link_bits(grant->link, p) & LINK_FAILED))
+        if (!project->is_unready || must_wait || is_left_to_its_home(grant, project) ||
+            (queue_link_bits(grant->link, p) & LINK_FAILED))
             continue;
-        if (!best || size_of(project) > size_of(best))
+        if (!best || is_before(grant, project, best))
             best = project;
     }
     return best;

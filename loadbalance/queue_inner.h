@@ -40,6 +40,8 @@ struct queue_project {
     bool is_unready; /* needs a chore, and nobody does it: counted in its evaluation */
     uint8_t failures;
     uint64_t held_until_ms;
+    uint64_t home;          /* or 0 */
+    uint64_t home_until_ms; /* others leave it to its home */
     uint32_t estimate_ms;
     uint32_t prepare_ms; /* measured; 0: never */
     struct queue_task chore;

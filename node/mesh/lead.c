@@ -5,6 +5,8 @@
 #include "proto/base/byid.h"
 #include "proto/base/mem.h"
 
+#include <string.h>
+
 #define WEIGHT_OF_PRIORITY_0 101
 #define TIMEOUT_MS           300000
 
@@ -35,6 +37,27 @@ static void feed_modules(struct mesh *self, const struct doc *doc, const struct 
                                                .module_count = count});
 }
 
+/* A project that comes again, in another version, finds its environment where it was: of its name
+ * and the nodes that are there, the highest weight wins (rendezvous hashing; Thaler and
+ * Ravishankar, 1998). */
+static uint64_t home_of(const struct mesh *self, const struct doc_project *project)
+{
+    size_t count;
+    const uint64_t *nodes = swim_alive(self->swim, &count);
+    const uint64_t name = hash_u64(project->name, strlen(project->name));
+    uint64_t home = 0;
+    uint64_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t pair[] = {name, nodes[i]};
+        uint64_t weight = hash_u64(pair, sizeof pair);
+        if (!home || weight > most) {
+            home = nodes[i];
+            most = weight;
+        }
+    }
+    return home;
+}
+
 static void feed_project(struct mesh *self, const struct doc *doc, uint32_t p)
 {
     const struct doc_plan *plan = doc_plan(doc, p);
@@ -43,9 +66,11 @@ static void feed_project(struct mesh *self, const struct doc *doc, uint32_t p)
                         (struct queue_event){.kind = QUEUE_PROJECT_OVER, .eval = doc->id, .p = p});
         return;
     }
-    mesh_note_queue(
-        self, (struct queue_event){
-                  .kind = QUEUE_ADD_PROJECT, .eval = doc->id, .p = p, .has_plan = plan != NULL});
+    mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ADD_PROJECT,
+                                               .eval = doc->id,
+                                               .p = p,
+                                               .has_plan = plan != NULL,
+                                               .home = home_of(self, &doc->req->projects[p])});
     if (plan)
         feed_modules(self, doc, plan);
 }

@@ -277,6 +277,46 @@ static void what_only_a_dead_node_had_ready_is_prepared_again(void **unused)
     assert_int_equal(assigned(0).m, WORK_CHORE);
 }
 
+static void project_of(uint64_t home)
+{
+    step((struct queue_event){.kind = QUEUE_ADD_PROJECT, .eval = 1, .home = home});
+}
+
+static void a_project_goes_home_first(void **unused)
+{
+    (void)unused;
+    peer(A, 1, 0);
+    peer(B, 1, 0);
+    evaluation(1);
+    project_of(B);
+    claim_chore(A, 1, NULL, 0);
+    assert_int_equal(assigned_count(), 0);
+    claim_chore(B, 1, NULL, 0);
+    assert_int_equal(assigned(0).m, WORK_CHORE);
+}
+
+static void nobody_waits_long_for_a_home(void **unused)
+{
+    (void)unused;
+    peer(A, 1, 0);
+    peer(B, 1, 0);
+    evaluation(1);
+    project_of(B);
+    passes(QUEUE_HOME_MS);
+    claim_chore(A, 1, NULL, 0);
+    assert_int_equal(assigned(0).m, WORK_CHORE);
+}
+
+static void a_home_that_is_not_there_is_none(void **unused)
+{
+    (void)unused;
+    peer(A, 1, 0);
+    evaluation(1);
+    project_of(B);
+    claim_chore(A, 1, NULL, 0);
+    assert_int_equal(assigned(0).m, WORK_CHORE);
+}
+
 /* ---- offers ---------------------------------------------------------------------------------- */
 
 static size_t offers(void)
@@ -398,6 +438,9 @@ int main(void)
         TOLD(a_node_that_drains_has_no_say),
         TOLD(a_broken_project_waits_for_its_record),
         TOLD(what_only_a_dead_node_had_ready_is_prepared_again),
+        TOLD(a_project_goes_home_first),
+        TOLD(nobody_waits_long_for_a_home),
+        TOLD(a_home_that_is_not_there_is_none),
         TOLD(work_is_offered_to_the_best_and_to_who_comes_later),
         TOLD(a_hungry_node_hears_of_new_work_at_once),
         TOLD(a_draining_node_gets_nothing),
