@@ -241,7 +241,7 @@ enum mesh_standing mesh_standing(const struct mesh *self, uint64_t eval, unsigne
         return MESH_UNKNOWN;
     if (is_acknowledged(self, doc))
         return MESH_ACKNOWLEDGED;
-    *replicas = (unsigned)(all / 2 + 1);
+    *replicas = doc->degraded ? 1 : (unsigned)(all / 2 + 1);
     if (!mesh_was_led(self, doc))
         return doc->cancel ? MESH_WITHDRAWN : MESH_UNSURE;
     return doc->cancel || doc_is_final(doc) ? MESH_ACKNOWLEDGED : MESH_UNSURE;
