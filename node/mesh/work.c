@@ -5,7 +5,8 @@
 #include "node/store/doc_json.h"
 #include "proto/base/mem.h"
 
-#define PROGRESS_MS 500 /* between two words to the owner about one module */
+#define PROGRESS_MS 500        /* between two words to the owner about one module */
+#define PLAN_MAX    (8u << 20) /* bytes of a plan as it is sent; the words below name it */
 
 /* ---- progress -------------------------------------------------------------------------------- */
 
@@ -338,6 +339,32 @@ void mesh_agent(struct mesh *self, const struct agent_event *event)
 
 /* ---- the runner's events --------------------------------------------------------------------- */
 
+/* Every node that works on it gets the plan in one message, and in the seal once more. */
+static bool is_too_large(const struct delta *plan)
+{
+    owned_buf text = BUF_INIT;
+    delta_encode(plan, &text);
+    return text.len > PLAN_MAX;
+}
+
+/* Nothing could be done with it: what the project gets is why. */
+static void append_why_not(struct mesh *self, const struct mesh_event *event)
+{
+    struct doc_plan plan = {
+        .p = event->work.p,
+        .ballot = mesh_doc_ballot(event->work.ballot),
+        .setup = {.outcome = DOC_SETUP_FAILED,
+                  .blame = DOC_BLAME_PROJECT,
+                  .message = "the names of its test modules are more than 8 MiB together",
+                  .addr = self->config.self.address}};
+    struct append *append =
+        mesh_append(self, APPEND_FOR_END,
+                    &(struct delta){.id = event->work.eval, .plans = &plan, .plan_count = 1});
+    append->work = event->work;
+    append->end = WORK_UNPREPARED;
+    append->blame = WORK_BLAME_PROJECT;
+}
+
 void mesh_ended(struct mesh *self, const struct mesh_event *event)
 {
     const struct work *work = &event->work;
@@ -350,6 +377,10 @@ void mesh_ended(struct mesh *self, const struct mesh_event *event)
     if (event->delta && !is_failure) {
         /* The slot is free at once; the end is told when it is durable. */
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_FREED, .work = *work});
+        if (is_chore && is_too_large(event->delta)) {
+            append_why_not(self, event);
+            return;
+        }
         struct append *append = mesh_append(self, APPEND_FOR_END, event->delta);
         append->work = *work;
         append->end = event->end;

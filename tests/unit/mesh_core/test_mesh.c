@@ -1,6 +1,8 @@
 /* Evaluations from SUBMIT to FINAL, over one node and more. */
 #include "tests/unit/mesh_core/meshes.h"
 
+#include <stdio.h>
+
 static const struct doc_rec *counted(const struct node *node, uint32_t m)
 {
     const struct doc *doc = doc_of(node, EVAL);
@@ -153,8 +155,10 @@ static void test_an_offer_of_something_unknown_is_read_first(void **state)
     struct meshes *world = meshes_new(4, 1);
     struct node *a = &world->nodes[0];
     world->loses = loses_news_and_offers;
-    a->modules = 6;
-    a->is_idle = true;
+    for (size_t i = 0; i < world->count; i++) {
+        world->nodes[i].modules = 6; /* whoever gets it ready: there is more to do than it can */
+        world->nodes[i].is_idle = true;
+    }
     submit(a, EVAL, 0);
     settle(world);
     assert_int_equal(last_seen(a, MESH_ACCEPTED)->replicas, 3);
@@ -375,6 +379,41 @@ static void test_a_module_is_given_up(void **state)
     meshes_free(world);
 }
 
+/* A project names its modules itself: what cannot be sent to other nodes ends it, and no node. */
+static void test_a_plan_that_is_too_large(void **state)
+{
+    (void)state;
+    enum { MODULES = 6000, LENGTH = 1000 };
+    struct meshes *world = meshes_new(2, 1);
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    submit(a, EVAL, 0);
+    pass(world, 1000);
+    struct node *runs = last_seen(a, MESH_PREPARE) ? a : b;
+    struct work chore = last_work(runs, MESH_PREPARE);
+    owned_mem char *text = mem_new((size_t)MODULES * LENGTH);
+    owned_mem struct doc_module *modules = mem_new_array(MODULES, sizeof *modules);
+    memset(text, '"', (size_t)MODULES * LENGTH); /* two bytes each where it is sent */
+    for (size_t m = 0; m < MODULES; m++) {
+        char *name = &text[m * LENGTH];
+        (void)snprintf(name + LENGTH - 6, 6, "%05zu", m);
+        modules[m].path = name;
+    }
+    struct doc_plan plan = {.p = chore.p,
+                            .ballot = {.epoch = chore.ballot.epoch, .owner = chore.ballot.owner},
+                            .modules = modules,
+                            .module_count = MODULES};
+    ends(runs, &chore, WORK_DONE, WORK_BLAME_NONE,
+         &(struct delta){.id = EVAL, .plans = &plan, .plan_count = 1});
+    pass(world, 10000);
+    assert_final(a, 0);
+    const struct doc_plan *kept = doc_plan(doc_of(a, EVAL), 0);
+    assert_int_equal(kept->module_count, 0);
+    assert_int_equal(kept->setup.outcome, DOC_SETUP_FAILED);
+    assert_int_equal(kept->setup.blame, DOC_BLAME_PROJECT);
+    meshes_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +430,7 @@ int main(void)
         cmocka_unit_test(test_a_chore_is_cancelled_while_its_bundles_come),
         cmocka_unit_test(test_a_chore_that_fails_everywhere),
         cmocka_unit_test(test_a_module_is_given_up),
+        cmocka_unit_test(test_a_plan_that_is_too_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
