@@ -23,11 +23,10 @@ static void add_news(struct sync *self, uint64_t id, struct wire_bytes bytes_own
 static bool was_seen(struct sync *self, const void *bytes, size_t len)
 {
     uint64_t hash = hash_u64(bytes, len);
-    for (size_t i = 0; i < SEEN_COUNT; i++)
-        if (self->seen[i] == hash)
-            return true;
-    self->seen[self->seen_at++ % SEEN_COUNT] = hash;
-    return false;
+    uint64_t *place = &self->seen[hash % SEEN_COUNT];
+    bool was_there = *place == hash;
+    *place = hash;
+    return was_there;
 }
 
 void push_learned(struct sync *self, const struct delta *delta)

@@ -22,7 +22,7 @@
 #define PUSH_PEERS    3
 #define PUSH_ONE_MAX  (64u << 10) /* bytes; what is larger goes by rounds alone */
 #define PUSH_ALL_MAX  (1u << 20)
-#define SEEN_COUNT    1024 /* news that came lately */
+#define SEEN_COUNT    16384 /* places for news that came lately, by hash; a power of two */
 #define CONFLICTS_MAX 256
 
 struct peer {
@@ -100,9 +100,8 @@ struct sync {
     size_t conflict_count;
     struct news *news;
     size_t news_count, news_room, news_bytes;
-    uint64_t push_ms; /* NEVER: no news */
-    uint64_t seen[SEEN_COUNT];
-    size_t seen_at;
+    uint64_t push_ms;          /* NEVER: no news */
+    uint64_t seen[SEEN_COUNT]; /* each the last of its place */
     uint64_t last_token;
     uint32_t last_rid;
     struct sync_stats stats;
