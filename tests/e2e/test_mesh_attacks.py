@@ -90,7 +90,7 @@ def test_jailed_code_reaches_neither_the_mesh_nor_its_key(tmp_path):
         node.wait_until(lambda: counted(node) == before + 1, "a datagram is counted", 10)
         text = ATTACK.format(host="127.0.0.1", port=port, key_file=key_file, data=node.data, key=key)
         done = node.wait_done(node.submit(zips.of_files({"p/test_reach.py": text})))
-        tests = node.tests(done["id"])
+        tests = list(node.tests(done["id"]))
         assert len(tests) == 5, done
         assert {row["outcome"] for row in tests} == {"passed"}, json.dumps(tests, indent=1)
         assert counted(node) == before + 1
