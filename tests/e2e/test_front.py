@@ -137,6 +137,15 @@ def test_its_errors_are_rows_of_the_table():
         assert rows[code] == (rows[code][0] if status == "default" else int(status), titles[status])
 
 
+def test_every_operators_route_is_kept_back():
+    with open(os.path.join(ROOT, "node", "api", "api.c"), encoding="utf-8") as file:
+        rows = re.findall(r"\{\s*\.method[^{}]*\}", file.read())
+    paths = {re.search(r'\.pattern = "(/[^"]*)"', row)[1] for row in rows if "HTTP_OPERATOR" in row}
+    with open(os.path.join(ROOT, "nginx", "front.conf.in"), encoding="utf-8") as file:
+        kept_back = re.search(r"location ~ (\^/\([a-z|]+\)/\*\$) \{\s*return 403;", file.read())[1]
+    assert len(paths) >= 3 and all(re.fullmatch(kept_back, path) for path in paths), paths
+
+
 def test_it_touches_nothing_outside_its_folder(front):
     workers = [int(pid) for pid in
                open(f"/proc/{front.pid}/task/{front.pid}/children").read().split()]
@@ -222,7 +231,7 @@ def test_a_body_flows_through_as_it_comes(tmp_path):
 # ---- refusing ----
 
 @pytest.mark.parametrize("method, path", [
-    ("POST", "/kill"), ("GET", "/kill"), ("POST", "/join"), ("POST", "//kill"), ("POST", "/kill/"),
+    ("POST", "/kill"), ("GET", "/kill"), ("POST", "/join"), ("POST", "/drain"), ("POST", "//kill"), ("POST", "/kill/"),
     ("POST", "/%6bill"), ("POST", "/x/../kill"), ("POST", "/kill?x=1"), ("POST", "/./join")])
 def test_operators_routes_are_refused(mesh, front, method, path):
     problem(front.request(method, path, b"{}"), 403, "operator-route")
