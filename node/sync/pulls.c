@@ -104,6 +104,8 @@ static void begin(struct sync *self, const struct pull *pull)
     if (doc) {
         struct buf sketch = BUF_INIT;
         doc_sketch_encode(doc, &sketch);
+        if (sketch.len > SKETCH_LARGE) /* both sides go through all of it, and news comes anyway */
+            self->next_round_ms += sketch.len / SKETCH_PER_MS;
         msg->read.sketch.len = sketch.len;
         msg->read.sketch.data = hold_memory(&self->out->hold, buf_steal(&sketch));
     }

@@ -14,7 +14,12 @@
 #define ROUND_EVERY 1000
 #define ROUND_WAIT  3000 /* for a DIFF */
 #define READ_WAIT   5000 /* for the next piece */
-#define PUSH_AFTER  100  /* so that one packet has much */
+
+/* Bytes: a document with a larger sketch, which differs for as long as it is worked on, makes the
+ * next round wait a ms for so many. */
+#define SKETCH_LARGE  4096
+#define SKETCH_PER_MS 16
+#define PUSH_AFTER    100 /* so that one packet has much */
 
 #define WAITING_MAX   4096 /* documents to be asked for; a later round brings the others */
 #define READS_MAX     16   /* asked for at a time */
