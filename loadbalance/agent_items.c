@@ -140,9 +140,9 @@ struct agent_entry *agent_entry_add(struct agent *self, struct agent_eval *eval,
 {
     size_t at = entry_place(self, work);
     self->entries = mem_grow(self->entries, &self->entry_capacity, self->entry_count + 1,
-                             sizeof *self->entries);
+                             sizeof(struct agent_entry *));
     memmove(&self->entries[at + 1], &self->entries[at],
-            (self->entry_count - at) * sizeof *self->entries);
+            (self->entry_count - at) * sizeof(struct agent_entry *));
     struct agent_entry *entry = mem_new(sizeof *entry);
     *entry = (struct agent_entry){
         .work = *work, .eval = eval, .phase = phase, .since_ms = now_ms, .slot = AGENT_NO_SLOT};
@@ -174,7 +174,7 @@ void agent_entry_remove(struct agent *self, struct agent_entry *entry)
     agent_slot_free(self, entry);
     link_out(self, entry);
     memmove(&self->entries[at], &self->entries[at + 1],
-            (--self->entry_count - at) * sizeof *self->entries);
+            (--self->entry_count - at) * sizeof(struct agent_entry *));
     struct agent_eval *eval = entry->eval;
     free(entry);
     if (--eval->entries == 0 && eval->is_dropped)

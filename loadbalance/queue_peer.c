@@ -85,9 +85,10 @@ struct queue_link *queue_link_get(struct queue_eval *eval, struct queue_peer *pe
     size_t at = link_place(eval, peer->id);
     if (at < eval->link_count && eval->links[at]->peer == peer)
         return eval->links[at];
-    eval->links =
-        mem_grow(eval->links, &eval->link_capacity, eval->link_count + 1, sizeof *eval->links);
-    memmove(&eval->links[at + 1], &eval->links[at], (eval->link_count - at) * sizeof *eval->links);
+    eval->links = mem_grow(eval->links, &eval->link_capacity, eval->link_count + 1,
+                           sizeof(struct queue_link *));
+    memmove(&eval->links[at + 1], &eval->links[at],
+            (eval->link_count - at) * sizeof(struct queue_link *));
     eval->links[at] = mem_new(sizeof **eval->links);
     eval->links[at]->peer = peer;
     eval->links[at]->slots = peer->load.slots;

@@ -360,12 +360,13 @@ static void fini_queue_out(void *what) { queue_out_fini(what); }
 
 void mesh_queue(struct mesh *self, const struct queue_event *event)
 {
+    static const struct work_item none;
     struct queue_out *out = mem_new(sizeof *out);
     mesh_hold(self, out, fini_queue_out);
     queue_step(self->queue, event, out);
     for (size_t i = 0; i < out->count; i++) {
         const struct queue_effect *effect = &out->effects[i];
-        const struct work_item *items = effect->count ? out->items + effect->first : NULL;
+        const struct work_item *items = effect->count ? out->items + effect->first : &none;
         switch (effect->kind) {
         case QUEUE_OFFER:
             offer(self, effect);

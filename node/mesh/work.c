@@ -293,7 +293,8 @@ static void tell_result(struct mesh *self, const struct agent_effect *from, cons
 static void act_agent(struct mesh *self, const struct agent_effect *effect,
                       const struct agent_out *out)
 {
-    const struct work_item *items = effect->count ? out->items + effect->first : NULL;
+    static const struct work_item none;
+    const struct work_item *items = effect->count ? out->items + effect->first : &none;
     struct mesh_effect *to;
     switch (effect->kind) {
     case AGENT_CLAIM:
