@@ -1,6 +1,7 @@
 /* queue_inner: what the parts of queue share. queue.c: events; queue_ends.c: how attempts end;
- * queue_claim.c: who gets what; queue_task.c: modules and projects in their order; queue_peer.c:
- * nodes, what is ready on them, attempts; queue_offer.c: whom to tell; queue_loss.c: whose fault.
+ * queue_feed.c: what there is to do; queue_claim.c: who gets what; queue_task.c: modules and
+ * projects in their order; queue_peer.c: nodes, what is ready on them, attempts; queue_offer.c:
+ * whom to tell; queue_loss.c: whose fault.
  */
 #ifndef LOADBALANCE_QUEUE_INNER_H
 #define LOADBALANCE_QUEUE_INNER_H
@@ -177,6 +178,14 @@ void queue_emit_item(struct queue_out *out, const struct work *work, uint32_t es
 struct queue_eval *queue_eval_find(const struct queue *self, uint64_t id);
 uint32_t queue_queued(const struct queue_eval *eval);
 void queue_cancel(const struct queue_run *run, struct queue_out *out);
+
+/* ---- queue_feed.c ------------------------------------------------------------------------------
+ */
+
+void queue_add_project(struct queue *self, const struct queue_event *event);
+void queue_add_modules(struct queue *self, const struct queue_event *event, struct queue_out *out);
+void queue_module_over(struct queue *self, const struct queue_event *event, struct queue_out *out);
+void queue_project_over(struct queue *self, const struct queue_event *event, struct queue_out *out);
 
 /* ---- queue_ends.c ------------------------------------------------------------------------------
  */

@@ -2,6 +2,7 @@
  * do then may be the next one. */
 #include "node/host/host_inner.h"
 
+#include "proto/base/byid.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 
@@ -119,12 +120,9 @@ void host_note_answer(struct host *self, const struct mesh_effect *effect)
 void host_note_final(struct host *self, uint64_t eval)
 {
     log_info("eval_done", "id=%" PRIu64, eval);
-    for (struct revision **at = &self->revisions; *at; at = &(*at)->next)
-        if ((*at)->eval == eval) {
-            owned_mem struct revision *gone = *at;
-            *at = gone->next;
-            break;
-        }
+    owned_mem struct revision *gone = byid_find(self->revisions, self->revision_count, eval);
+    if (gone)
+        byid_remove(self->revisions, &self->revision_count, eval);
     add_answer(self)->eval = eval;
 }
 
@@ -176,14 +174,12 @@ void host_tell_answers(struct host *self)
 
 void host_touch(struct host *self, uint64_t eval)
 {
-    struct revision *at = self->revisions;
-    while (at && at->eval != eval)
-        at = at->next;
+    struct revision *at = byid_find(self->revisions, self->revision_count, eval);
     if (!at) {
         at = mem_new(sizeof *at);
         at->eval = eval;
-        at->next = self->revisions;
-        self->revisions = at;
+        self->revisions =
+            byid_add(self->revisions, &self->revision_count, &self->revision_room, at);
     }
     at->count = ++self->revision;
 }
@@ -199,8 +195,7 @@ void host_free_answers(struct host *self)
         next = at->next;
         free(at);
     }
-    for (struct revision *at = self->revisions, *next; at; at = next) {
-        next = at->next;
-        free(at);
-    }
+    for (size_t i = 0; i < self->revision_count; i++)
+        free(self->revisions[i]);
+    free(self->revisions);
 }

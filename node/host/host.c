@@ -1,6 +1,7 @@
 #include "node/host/host_inner.h"
 
 #include "node/store/store_docs.h"
+#include "proto/base/byid.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
@@ -392,9 +393,8 @@ void host_live(const struct host *self, uint64_t id, struct host_live *out)
     uint64_t now_ms = clock_mono_ms();
     size_t count = mesh_running(self->mesh, id, &running);
     *out = (struct host_live){.live = {.now_ms = clock_wall_ms(), .running_count = count}};
-    for (const struct revision *at = self->revisions; at; at = at->next)
-        if (at->eval == id)
-            out->revision = at->count;
+    const struct revision *at = byid_find(self->revisions, self->revision_count, id);
+    out->revision = at ? at->count : 0;
     out->running = mem_new_array(count + 1, sizeof *out->running);
     for (size_t i = 0; i < count; i++)
         out->running[i] =

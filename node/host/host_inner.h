@@ -52,9 +52,8 @@ struct bundle_fetch {
 };
 
 struct revision {
-    uint64_t eval;
+    uint64_t eval; /* first: see byid.h */
     uint64_t count;
-    struct revision *next;
 };
 
 /* A blob of a record that this node, as a replica, keeps a copy of. */
@@ -106,7 +105,8 @@ struct host {
     struct waiter *waiters;
     struct answer *answers; /* in order */
     struct answer **answers_end;
-    struct revision *revisions;
+    struct revision **revisions; /* by id */
+    size_t revision_count, revision_room;
     struct copy *copies; /* wait */
     struct copy **copies_end;
     struct copy *copying;
