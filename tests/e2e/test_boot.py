@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 from front import find_nginx
 from mesh import free_ports, new_key
+from netns import Network, NoNamespaces
 from node import PROGRAM, ROOT, environment
 
 BOOT = os.path.join(ROOT, "boot.sh")
@@ -42,6 +43,8 @@ def free_in_a_row(first, count):
 
 
 class Boot:
+    prefix = []  # what it is run through
+
     def __init__(self, state):
         self.state = str(state)
         self.first = ports_in_a_row(NODES)
@@ -51,7 +54,7 @@ class Boot:
     def run(self, *words, **env):
         variables = {**environment(), "TESTMESH_PROGRAM": PROGRAM, "TESTMESH_STATE": self.state,
                      "TESTMESH_PORT": str(self.first), "HTTP_PORT": str(self.front), **env}
-        done = subprocess.run([BOOT, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        done = subprocess.run([*self.prefix, BOOT, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, env=variables, timeout=BOOT_S,
                               cwd="/")
         return done.returncode, done.stdout
@@ -216,6 +219,31 @@ def test_a_machine_joins(tmp_path):
     finally:
         away.run("stop")
         home.run("stop")
+
+
+@needs_nginx
+def test_another_machine_joins(tmp_path):
+    """Each in a network of its own: it finds its address, and serves others only when told to."""
+    try:
+        network = Network(2)
+    except NoNamespaces as error:
+        pytest.skip(f"no network namespaces: {error}")
+    home, away = Boot(tmp_path / "home"), Boot(tmp_path / "away")
+    os.mkdir(home.state), os.mkdir(away.state)
+    home.prefix, away.prefix = (place.prefix for place in network.places)
+    home_address, away_address = (place.address for place in network.places)
+    join = ("join", f"{home_address}:{home.first}", "--key", os.path.join(home.state, "cluster.key"))
+    with network:
+        try:
+            home.must("start", TESTMESH_NODES="1", TESTMESH_ADDRESS=home_address, TESTMESH_OPEN="1")
+            code, said = away.run(*join)
+            assert code == 1 and "--open" in said and "--token-file" in said and not away.pids()
+            said = away.must(*join, "--open")
+            assert f"{away_address}:{away.first} (TCP and UDP" in said and "sees 2 nodes" in said
+            assert "sees 2 nodes" in home.must("status")
+        finally:
+            away.run("stop")
+            home.run("stop")
 
 
 def test_what_join_refuses(tmp_path):
