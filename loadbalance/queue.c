@@ -133,7 +133,8 @@ static void on_drop(struct queue *self, const struct queue_event *event, struct 
         struct queue_link *link = queue_link_find(eval, peer);
         if (!link || link->running == 0)
             continue;
-        queue_emit(out, QUEUE_CANCEL, eval, peer);
+        if (!event->is_kept)
+            queue_emit(out, QUEUE_CANCEL, eval, peer);
         for (struct queue_run *run = peer->first, *next; run; run = next) {
             next = run->next;
             if (run->eval == eval)

@@ -86,7 +86,7 @@ enum queue_event_kind {
     QUEUE_ADD_MODULES,  /* eval, p, modules: the project has its plan, these have no record */
     QUEUE_MODULE_OVER,  /* eval, p, m: has a durable record */
     QUEUE_PROJECT_OVER, /* eval, p: nothing of it will run any more */
-    QUEUE_DROP,         /* eval: sealed, cancelled, or no longer ours */
+    QUEUE_DROP,         /* eval, is_kept: sealed, cancelled, or no longer ours */
     QUEUE_CLAIM,        /* peer, eval, ballot, slots, chores, want_ms, ready */
     QUEUE_ENDED, /* peer, work, end, blame, prepare_ms; of WORK_REFUSED the ballot does not count */
     QUEUE_PEER,  /* peer, load: is alive; again when its load changes */
@@ -128,6 +128,8 @@ struct queue_event {
     uint32_t timeout_ms; /* of one module, at the executor; an attempt that takes twice that, and
                             QUEUE_SILENCE_MS to begin and to end, is lost */
     bool is_adopted;     /* taken over: others may be running parts of it (QUEUE_ADOPT_MS) */
+    /* DROP */
+    bool is_kept; /* what runs goes on, for the next owner */
     /* ADD_PROJECT */
     bool has_plan;
     uint32_t estimate_ms;

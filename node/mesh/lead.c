@@ -117,7 +117,11 @@ void mesh_unlead(struct mesh *self, uint64_t eval)
     byid_remove(self->leds, &self->led_count, eval);
     free(led);
     mesh_forget_progress(self, eval, 0, WORK_CHORE);
-    mesh_note_queue(self, (struct queue_event){.kind = QUEUE_DROP, .eval = eval});
+    /* Who leads it next goes on with what runs, or counts it when it has ended. */
+    const struct doc *doc = mesh_doc(self, eval);
+    bool is_over = !doc || doc->cancel || doc_is_final(doc);
+    mesh_note_queue(self,
+                    (struct queue_event){.kind = QUEUE_DROP, .eval = eval, .is_kept = !is_over});
 }
 
 void mesh_feed_changes(struct mesh *self, const struct delta *delta, unsigned changed)

@@ -324,6 +324,17 @@ static void a_dropped_evaluation_is_stopped_everywhere(void **unused)
     assert_int_equal(effect(QUEUE_NOWORK)->queued, 0);
 }
 
+static void what_runs_of_one_that_is_handed_over_goes_on(void **unused)
+{
+    (void)unused;
+    peer(A, 1, 0);
+    given_modules((uint32_t[]){100, 90}, 2);
+    claim(A, 1, 1);
+    step((struct queue_event){.kind = QUEUE_DROP, .eval = 1, .is_kept = true});
+    assert_null(effect(QUEUE_CANCEL));
+    assert_int_equal(queue_left(queue, 1).running, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +355,7 @@ int main(void)
         TOLD(a_new_owner_adopts_what_runs_and_hands_out_the_rest),
         TOLD(a_second_run_of_the_same_is_stopped),
         TOLD(a_dropped_evaluation_is_stopped_everywhere),
+        TOLD(what_runs_of_one_that_is_handed_over_goes_on),
     };
     return cmocka_run_group_tests_name("queue_ends", tests, NULL, NULL);
 }
