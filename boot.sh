@@ -204,9 +204,9 @@ make_key() {
 
 # launch NAME URL OPTION…: starts a node in the background, or leaves the same one that runs alone.
 launch() {
-    local name=$1 at=$2
+    local name=$1 at=$2 start_mark
     shift 2
-    local start_mark="$(program_mark) $*"
+    start_mark="$(program_mark) $*"
     if running "$name" >/dev/null; then
         [[ -f $state/$name.start && $(<"$state/$name.start") == "$start_mark" ]] && return 0
         say "    stopping $name of an older build or with other options"
