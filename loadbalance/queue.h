@@ -28,6 +28,8 @@
  * home long enough; the longest by its prediction first. Then, to help, the one with
  * the most predicted work for every slot that may run it, where the time that the claimant's
  * slots would save is more than the preparation is predicted to take (an EWMA of the measured).
+ * What is left of a project is judged by how its modules did so far, too: a first guess may be far
+ * off.
  *
  * Whose fault a loss is:
  * - A runner that dies under a module while its node lives is the module's doing. The second time

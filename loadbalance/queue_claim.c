@@ -172,12 +172,34 @@ static const struct queue_project *first_unready(const struct grant *grant)
     return best;
 }
 
+/* What is left of a project, by the prediction and by how wrong that was of what is over, or runs
+ * longer than predicted: without history it is a guess. */
+static uint64_t left_of(const struct grant *grant, const struct queue_project *project)
+{
+    uint64_t spent_ms = project->spent_ms;
+    uint64_t thought_ms = project->thought_ms;
+    for (size_t i = 0; i < grant->self->peer_count; i++)
+        for (const struct queue_run *run = grant->self->peers[i]->first; run; run = run->next) {
+            if (run->eval != grant->eval || run->work.p != project->p || run->work.m == WORK_CHORE)
+                continue;
+            uint64_t elapsed_ms = grant->now_ms - run->since_ms;
+            uint32_t estimate_ms = project->modules[run->work.m].estimate_ms;
+            if (elapsed_ms > estimate_ms) {
+                spent_ms += elapsed_ms;
+                thought_ms += estimate_ms;
+            }
+        }
+    return thought_ms > 0
+               ? (uint64_t)((double)project->waiting_ms * (double)spent_ms / (double)thought_ms)
+               : project->waiting_ms;
+}
+
 /* The time that the claimant's slots would save, of a project that others have ready. */
 static bool is_worth_helping(const struct grant *grant, const struct queue_project *project)
 {
     uint64_t mine = grant->peer->load.slots;
     uint64_t theirs = project->slots;
-    uint64_t left_ms = project->waiting_ms / theirs;
+    uint64_t left_ms = left_of(grant, project) / theirs;
     return left_ms * mine / (theirs + mine) > queue_prepare_ms(grant->self, project);
 }
 

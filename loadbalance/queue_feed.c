@@ -67,14 +67,26 @@ void queue_add_modules(struct queue *self, const struct queue_event *event, stru
     queue_project_refresh(eval, project);
 }
 
+/* How long it took against how long was thought: what is left is judged by it. */
+static void learn(struct queue_project *project, uint32_t m, uint64_t now_ms)
+{
+    const struct queue_task *task = &project->modules[m];
+    if (!task->run)
+        return;
+    project->spent_ms += now_ms - task->run->since_ms;
+    project->thought_ms += task->estimate_ms;
+}
+
 void queue_module_over(struct queue *self, const struct queue_event *event, struct queue_out *out)
 {
     struct queue_eval *eval = queue_eval_find(self, event->eval);
     struct queue_project *project = eval ? queue_project_add(eval, event->p) : NULL;
-    if (project && queue_task_add(project, event->m))
+    if (project && queue_task_add(project, event->m)) {
+        learn(project, event->m, event->now_ms);
         module_over(eval, project, event->m, out);
-    else
+    } else {
         self->stats.ignored++;
+    }
 }
 
 static void stop_chores(const struct queue_eval *eval, uint32_t p, struct queue_out *out)

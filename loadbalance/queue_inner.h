@@ -53,9 +53,11 @@ struct queue_project {
     size_t heap_capacity;
     size_t waiting; /* suspects, too */
     uint64_t waiting_ms;
-    uint32_t ready;     /* nodes */
-    uint32_t preparing; /* nodes */
-    uint32_t slots;     /* of both */
+    uint64_t spent_ms;   /* by its modules that are over, and … */
+    uint64_t thought_ms; /* … what was predicted of them */
+    uint32_t ready;      /* nodes */
+    uint32_t preparing;  /* nodes */
+    uint32_t slots;      /* of both */
 };
 
 enum link_bit {

@@ -317,6 +317,24 @@ static void a_home_that_is_not_there_is_none(void **unused)
     assert_int_equal(assigned(0).m, WORK_CHORE);
 }
 
+/* Modules that were thought short turn out long: then another node shall help. */
+static void a_wrong_guess_is_seen_while_it_runs(void **unused)
+{
+    (void)unused;
+    uint32_t estimates[20];
+    for (size_t i = 0; i < countof(estimates); i++)
+        estimates[i] = 50;
+    peer(A, 1, 0);
+    peer(B, 1, 0);
+    given_modules(estimates, countof(estimates));
+    claim(A, 1, 1);
+    claim_chore(B, 1, NULL, 0);
+    assert_int_equal(assigned_count(), 0);
+    passes(2000);
+    claim_chore(B, 1, NULL, 0);
+    assert_int_equal(assigned(0).m, WORK_CHORE);
+}
+
 /* ---- offers ---------------------------------------------------------------------------------- */
 
 static size_t offers(void)
@@ -441,6 +459,7 @@ int main(void)
         TOLD(a_project_goes_home_first),
         TOLD(nobody_waits_long_for_a_home),
         TOLD(a_home_that_is_not_there_is_none),
+        TOLD(a_wrong_guess_is_seen_while_it_runs),
         TOLD(work_is_offered_to_the_best_and_to_who_comes_later),
         TOLD(a_hungry_node_hears_of_new_work_at_once),
         TOLD(a_draining_node_gets_nothing),
