@@ -209,10 +209,6 @@ static void take(struct mesh *self, const struct mesh_event *event)
                                                    .p = event->work.p,
                                                    .is_ready = false});
         break;
-    case MESH_SLOTS:
-        self->config.slots = event->slots;
-        mesh_note_agent(self, (struct agent_event){.kind = AGENT_SLOTS, .slots = event->slots});
-        break;
     case MESH_DRAIN:
         drain(self);
         break;

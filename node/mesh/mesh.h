@@ -100,7 +100,6 @@ enum mesh_event_kind {
     MESH_PROGRESS,   /* work, tally */
     MESH_UNREADY,    /* eval, work.p: what a chore had made ready is gone */
 
-    MESH_SLOTS, /* slots: how many modules this machine can carry now */
     MESH_DRAIN, /* takes no new work; hands over what it owns */
     MESH_LEAVE, /* after MESH_DRAIN has come to its end, or instead */
 };
@@ -126,7 +125,6 @@ struct mesh_event {
     enum work_blame blame;
     uint32_t took_ms;
     struct doc_tally tally;
-    unsigned slots;
 };
 
 enum mesh_effect_kind {

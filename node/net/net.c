@@ -372,8 +372,6 @@ void net_free(struct net *self_owned)
     free(self);
 }
 
-bool net_has_key(const struct net *self) { return self->has_key; }
-
 void net_hook(struct net *self, const struct net_hooks *hooks)
 {
     self->hooks = hooks ? *hooks : (struct net_hooks){0};

@@ -119,9 +119,6 @@ struct net *net_new(struct event_base *base, const struct net_config *config, st
 /* Closes everything without a word (see net_leave) and frees; no callback. NULL is fine. */
 void net_free(struct net *self_owned);
 
-/* Says whether there is a key, so that other machines may be spoken to. */
-bool net_has_key(const struct net *self);
-
 /* Binds UDP at "127.0.0.1:5001", "[::]:0", ":5001" or "localhost:5001", and with `links` listens in
  * TCP at the same number (`--mesh ADDR`); without, connections come through net_adopt(). Port 0
  * takes a free one. Without a key "every address" is narrowed to the loopback's. Returns 0 and the

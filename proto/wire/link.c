@@ -46,14 +46,6 @@ const char *link_verdict_name(enum link_verdict verdict)
     return (unsigned)verdict < LINK_VERDICTS ? names[verdict] : "unknown";
 }
 
-enum link_guess link_guess(const void *bytes, size_t len)
-{
-    size_t some = len < LINK_MAGIC_LEN ? len : LINK_MAGIC_LEN;
-    if (memcmp(bytes, LINK_MAGIC, some) != 0)
-        return LINK_OTHER;
-    return len < LINK_MAGIC_LEN ? LINK_MAYBE : LINK_MESH;
-}
-
 static void send_prelude(const struct link *self, uint8_t kid, struct buf *out)
 {
     buf_append(out, LINK_MAGIC, LINK_MAGIC_LEN);

@@ -46,10 +46,6 @@ enum link_verdict {
 /* "not-mesh", "forged", …; static. */
 const char *link_verdict_name(enum link_verdict verdict);
 
-/* What the first bytes of a connection are: for a listener that serves HTTP too. */
-enum link_guess { LINK_MAYBE /* too few bytes */, LINK_MESH, LINK_OTHER };
-enum link_guess link_guess(const void *bytes, size_t len);
-
 struct link_config {
     const struct keys *keys;
     const char *cluster;

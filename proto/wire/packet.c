@@ -57,15 +57,6 @@ bool wire_packet_add(struct wire_packet *self, const struct wire_msg *msg)
     return true;
 }
 
-bool wire_packet_fits(struct wire_packet *self, const struct wire_msg *msg)
-{
-    size_t before = self->body.len;
-    wire_encode(msg, &self->body);
-    bool fits = self->body.len <= self->limit;
-    cut(&self->body, before);
-    return fits;
-}
-
 static bool read_head(struct unpack *in, struct wire_packet_head *head, size_t *elements)
 {
     uint64_t number;

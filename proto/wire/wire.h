@@ -64,9 +64,6 @@ void wire_packet_fini(struct wire_packet *self);
 /* Appends a message if it fits; else changes nothing and returns false. */
 bool wire_packet_add(struct wire_packet *self, const struct wire_msg *msg);
 
-/* Says whether wire_packet_add() would. */
-bool wire_packet_fits(struct wire_packet *self, const struct wire_msg *msg);
-
 /* Reads a body. Borrows the bytes it was opened on. */
 struct wire_packet_reader {
     const uint8_t *at;

@@ -250,18 +250,6 @@ static void what_is_no_mesh_stream_gets_no_answer(void **unused)
     expect_no_prelude(prelude.data, prelude.len, LINK_KEY_UNKNOWN);
 }
 
-static void a_listener_can_tell_from_the_first_bytes(void **unused)
-{
-    (void)unused;
-    assert_int_equal(link_guess("", 0), LINK_MAYBE);
-    assert_int_equal(link_guess("MSH", 3), LINK_MAYBE);
-    assert_int_equal(link_guess("MSH1", 4), LINK_MESH);
-    assert_int_equal(link_guess("MSH1xyz", 7), LINK_MESH);
-    assert_int_equal(link_guess("MSHx", 4), LINK_OTHER);
-    assert_int_equal(link_guess("MKCOL /", 7), LINK_OTHER);
-    assert_int_equal(link_guess("G", 1), LINK_OTHER);
-}
-
 static void our_own_prelude_is_no_answer(void **unused)
 {
     (void)unused;
@@ -451,7 +439,6 @@ int main(void)
         a_test(no_frame_is_over_its_limit),
         a_test(long_text_is_compressed_to_the_largest_body),
         a_test(what_is_no_mesh_stream_gets_no_answer),
-        a_test(a_listener_can_tell_from_the_first_bytes),
         a_test(our_own_prelude_is_no_answer),
         a_test(another_key_or_cluster_shows_at_the_first_frame),
         a_test(any_key_of_the_ring_answers),
