@@ -333,15 +333,11 @@ static void stop(struct mesh *self, const struct queue_effect *from, const struc
         return;
     }
     size_t count = from->count < WIRE_WORK_MAX ? from->count : WIRE_WORK_MAX;
-    owned_mem struct wire_ref *refs = mem_new_array(count + 1, sizeof *refs);
-    for (size_t i = 0; i < count; i++)
-        refs[i] = (struct wire_ref){
-            .p = items[i].work.p, .m = items[i].work.m, .n = (uint16_t)items[i].work.n};
     struct wire_msg msg = {.kind = WIRE_CANCEL,
                            .cancel = {.eid = from->eval,
                                       .fence = mesh_fence(from->ballot),
                                       .all = from->count == 0,
-                                      .work = refs,
+                                      .work = mesh_refs(self, items, count),
                                       .work_count = count}};
     mesh_send(self, from->peer, &msg);
 }

@@ -177,6 +177,9 @@ void mesh_take_notes(struct mesh *self);
 /* Sends a message over the link with `peer`, never this node. */
 void mesh_send(struct mesh *self, uint64_t peer, const struct wire_msg *msg);
 
+/* Attempts as messages name them. Valid until the next step. */
+const struct wire_ref *mesh_refs(struct mesh *self, const struct work_item *items, size_t count);
+
 static inline struct work_ballot mesh_ballot(struct doc_ballot from)
 {
     return (struct work_ballot){.epoch = from.epoch, .owner = from.owner};

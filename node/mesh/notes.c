@@ -125,3 +125,12 @@ void mesh_send(struct mesh *self, uint64_t peer, const struct wire_msg *msg)
     effect->bytes = copy;
     effect->len = bytes.len;
 }
+
+const struct wire_ref *mesh_refs(struct mesh *self, const struct work_item *items, size_t count)
+{
+    struct wire_ref *refs = mesh_scratch(self, (count + 1) * sizeof *refs);
+    for (size_t i = 0; i < count; i++)
+        refs[i] = (struct wire_ref){
+            .p = items[i].work.p, .m = items[i].work.m, .n = (uint16_t)items[i].work.n};
+    return refs;
+}

@@ -195,15 +195,11 @@ static void refuse(struct mesh *self, const struct agent_effect *from,
                                                        .refusal = from->refusal});
         return;
     }
-    owned_mem struct wire_ref *refs = mem_new_array(count + 1, sizeof *refs);
-    for (size_t i = 0; i < count; i++)
-        refs[i] = (struct wire_ref){
-            .p = items[i].work.p, .m = items[i].work.m, .n = (uint16_t)items[i].work.n};
     struct wire_msg msg = {.kind = WIRE_REFUSE,
                            .refuse = {.eid = from->eval,
                                       .fence = mesh_fence(from->ballot),
                                       .why = (uint8_t)from->refusal,
-                                      .work = refs,
+                                      .work = mesh_refs(self, items, count),
                                       .work_count = count}};
     mesh_send(self, from->owner, &msg);
 }
