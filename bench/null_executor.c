@@ -140,6 +140,12 @@ void executor_drop(struct executor *self, uint64_t eval)
     (void)eval;
 }
 
+void executor_learn(struct executor *self, const struct delta *delta)
+{
+    (void)self;
+    (void)delta;
+}
+
 uint32_t executor_estimate(void *self, const struct doc *doc, uint32_t p, uint32_t m,
                            bool *is_measured)
 {

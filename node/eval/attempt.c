@@ -64,16 +64,6 @@ static struct doc_rec record_of(const struct attempt *attempt, const struct doc_
                             .tier = self->config.tier};
 }
 
-static void remember_duration(struct executor *self, const struct doc *doc,
-                              const struct doc_plan *plan, const struct doc_rec *rec)
-{
-    if (rec->outcome != DOC_PASSED && rec->outcome != DOC_FAILED)
-        return;
-    owned_mem char *identity = summary_identity(doc, rec->p);
-    store_duration_put(self->config.store, identity, plan->modules[rec->m].path,
-                       rec->ms ? rec->ms : 1);
-}
-
 static struct doc_rec judge(const struct attempt *attempt, const struct doc_plan *plan,
                             const struct job_result *result)
 {
@@ -142,7 +132,6 @@ static void on_job_done(void *arg, struct job *job, struct job_result *result)
         attempt_end(attempt, WORK_CANCELLED, WORK_BLAME_CLUSTER, NULL);
     } else {
         struct doc_rec rec = judge(attempt, plan, result);
-        remember_duration(self, doc, plan, &rec);
         attempt_end(attempt, WORK_DONE, WORK_BLAME_NONE,
                     &(struct delta){.id = work->eval, .res = &rec, .res_count = 1});
     }

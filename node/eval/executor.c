@@ -159,6 +159,21 @@ uint32_t executor_estimate(void *arg, const struct doc *doc, uint32_t p, uint32_
     return guess < UINT32_MAX ? (uint32_t)guess : UINT32_MAX;
 }
 
+void executor_learn(struct executor *self, const struct delta *delta)
+{
+    const struct doc *doc = delta->res_count ? executor_doc(self, delta->id) : NULL;
+    for (size_t i = 0; doc && doc->req && i < delta->res_count; i++) {
+        const struct doc_rec *rec = &delta->res[i];
+        const struct doc_plan *plan = doc_plan(doc, rec->p);
+        if (!plan || plan->hash != rec->plan || rec->m >= plan->module_count || !rec->real ||
+            (rec->outcome != DOC_PASSED && rec->outcome != DOC_FAILED))
+            continue;
+        owned_mem char *identity = summary_identity(doc, rec->p);
+        store_duration_put(self->config.store, identity, plan->modules[rec->m].path,
+                           rec->ms ? rec->ms : 1);
+    }
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 struct executor *executor_new(const struct executor_config *config)

@@ -65,4 +65,7 @@ void executor_drop(struct executor *self, uint64_t eval);
 uint32_t executor_estimate(void *self, const struct doc *doc, uint32_t p, uint32_t m,
                            bool *is_measured);
 
+/* Remembers how long modules took, wherever they ran: records as they come. */
+void executor_learn(struct executor *self, const struct delta *delta);
+
 #endif

@@ -27,6 +27,7 @@ static void append(struct host *self, const struct mesh_effect *effect)
     *pending = (struct pending){.host = self, .token = effect->token};
     store_apply(self->config.store, effect->delta, on_appended, pending);
     host_copy_results(self, effect->delta);
+    executor_learn(self->executor, effect->delta);
 }
 
 static void persist_generation(struct host *self, uint64_t gen)
