@@ -7,6 +7,7 @@
 
 /* Between the last byte sent and the answer the node unpacks all of it. */
 #define UPLOAD_STALL_MS 600000
+#define FETCH_STALL_MS  3660000u /* the longest --git-timeout of a node, and a minute */
 
 #define PAGES_MAX 10000 /* an end for a node that never says one */
 
@@ -31,6 +32,27 @@ json_t *client_get_json(struct http_client *http, const char *path, struct err *
     return value;
 }
 
+static void put_repositories(const struct client_upload *upload, struct buf *out)
+{
+    struct json_out json;
+    json_out_init(&json, out);
+    json_out_open_object(&json);
+    if (upload->token != NULL)
+        json_out_key_str(&json, "auth_token", upload->token);
+    if (upload->name != NULL)
+        json_out_key_str(&json, "name", upload->name);
+    if (upload->options != NULL) {
+        json_out_key(&json, "options");
+        json_out_raw(&json, upload->options, strlen(upload->options));
+    }
+    json_out_key(&json, "projects");
+    json_out_open_array(&json);
+    for (size_t i = 0; i < upload->url_count; i++)
+        json_out_str(&json, upload->urls[i]);
+    json_out_close_array(&json);
+    json_out_close_object(&json);
+}
+
 int client_submit(struct http_client *http, const struct client_upload *upload, char **id,
                   struct buf *body, struct err *err)
 {
@@ -45,9 +67,18 @@ int client_submit(struct http_client *http, const struct client_upload *upload, 
     if (upload->options != NULL)
         parts[count++] = (struct http_part){.name = "options", .text = upload->options};
     owned_answer answer = {0};
+    owned_buf repositories = BUF_INIT;
     struct http_request request = {
         .method = "POST", .path = "/evaluation", .parts = parts, .timeout_ms = UPLOAD_STALL_MS};
+    if (upload->zip == NULL) {
+        put_repositories(upload, &repositories);
+        request.parts = NULL;
+        request.json = buf_str(&repositories);
+        request.timeout_ms = FETCH_STALL_MS;
+    }
     int rc = http_expect(http, &request, &answer, err);
+    if (repositories.len > 0)
+        explicit_bzero(repositories.data, repositories.len);
     if (rc != 0)
         return rc;
     owned_json *value = json_in_parse(buf_str(&answer.body), answer.body.len, err);

@@ -13,7 +13,10 @@ int client_check_id(const char *text, struct err *err) ERR_CHECKED;
 json_t *client_get_json(struct http_client *http, const char *path, struct err *err) ERR_CHECKED;
 
 struct client_upload {
-    const char *zip;
+    const char *zip;         /* NULL: `urls` */
+    const char *const *urls; /* of repositories that the node fetches */
+    size_t url_count;
+    const char *token;    /* for the repositories' host; NULL: none */
     const char *zip_name; /* what it is called there */
     const char *tests;    /* a zip that is laid over every project; NULL: none */
     const char *name;     /* of the evaluation; NULL: none */

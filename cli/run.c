@@ -3,16 +3,20 @@
 #include "cli/pack.h"
 #include "cli/text.h"
 #include "cli/verb.h"
+#include "proto/base/file.h"
 #include "proto/base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#define TOKEN_FILE_MAX 4096
+
 struct run_options {
     struct verb_shared shared;
     char *name;
     char *tests;
+    char *token_file;
     uint64_t module_timeout_ms;
     int64_t fail_under;
     bool wait;
@@ -29,6 +33,11 @@ static const struct opt_row rows[] = {
      .metavar = "ZIP|FOLDER",
      .help = "Tests that are laid over every project, in place of its own of the same names",
      .offset = offsetof(struct run_options, tests)},
+    {.flag = "token-file",
+     .type = OPT_STRING,
+     .metavar = "PATH",
+     .help = "File with the token for private repositories; without it $GITHUB_TOKEN",
+     .offset = offsetof(struct run_options, token_file)},
     VERB_TIMEOUT_ROW(struct run_options,
                      "Wait no longer; what there is then is shown, and the evaluation goes on"),
     {.flag = "module-timeout",
@@ -58,16 +67,26 @@ static const struct opt_row rows[] = {
 
 static const struct opt_table table = {
     .program = "testmesh run",
-    .usage = "[options] FOLDER… | ZIP",
+    .usage = "[options] FOLDER… | ZIP | URL…",
     .about = "Sends projects to a node, waits, and shows the marks. A folder is one project or a "
              "folder of projects; it is sent without version control, virtual environments and "
-             "caches. Ends with 0 when all tests passed, 1 when some failed, 2 when the "
+             "caches. A URL is a repository (https://github.com/owner/name, with /tree/BRANCH "
+             "behind it for a branch); the node fetches it. Ends with 0 when all tests passed, 1 "
+             "when some failed, 2 when the "
              "evaluation was cancelled, 3 when the node failed, 4 for wrong use, 5 when there were "
              "no tests, 7 when requirements could not be installed, 8 when no node answered, 9 "
              "when --timeout was over.",
     .rows = rows,
     .row_count = countof(rows),
 };
+
+static void wipe_token(char **token)
+{
+    if (*token != NULL)
+        explicit_bzero(*token, strlen(*token));
+    free(*token);
+}
+#define owned_token __attribute__((cleanup(wipe_token)))
 
 int run_upload(struct http_client *http, const struct client_upload *upload,
                struct follow_options *follow, bool wait)
@@ -98,6 +117,54 @@ static bool is_folder(const char *path)
     struct stat stat_;
     return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
 }
+
+/* ---- repositories ---------------------------------------------------------------------------- */
+
+static bool is_url(const char *text)
+{
+    return strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0;
+}
+
+/* The first line of the file, or the variable that tools for GitHub read. Writes it, owned. */
+static int read_token(const char *path, char **token, struct err *err)
+{
+    const char *variable = getenv("GITHUB_TOKEN");
+    if (path == NULL) {
+        *token = variable != NULL && variable[0] != '\0' ? mem_strdup(variable) : NULL;
+        return 0;
+    }
+    owned_buf text = BUF_INIT;
+    if (file_read(path, TOKEN_FILE_MAX, &text, err) != 0)
+        return err_wrap(err, "--token-file");
+    *token = mem_strndup(buf_str(&text), strcspn(buf_str(&text), " \t\r\n"));
+    explicit_bzero(text.data, text.len);
+    return **token != '\0' ? 0 : err_set(err, ERR_INVALID, "--token-file %.300s: is empty", path);
+}
+
+static int prepare_urls(const struct run_options *self, const struct opt_list *urls,
+                        struct http_client *http, struct client_upload *upload, char **token,
+                        struct err *err)
+{
+    for (size_t i = 0; i < urls->count; i++)
+        if (!is_url(urls->items[i]))
+            return err_set(err, ERR_INVALID, "give folders, or one zip, or URLs of repositories");
+    if (self->tests != NULL)
+        return err_set(err, ERR_INVALID, "--tests goes with folders and zips only");
+    if (read_token(self->token_file, token, err) != 0)
+        return err->code;
+    if (*token != NULL && !http_is_loopback(http) && strncmp(http_url(http), "http://", 7) == 0)
+        fprintf(stderr, "testmesh: the token goes to %s unencrypted\n", http_url(http));
+    union {
+        char **in;
+        const char *const *out;
+    } list = {.in = urls->items};
+    upload->urls = list.out;
+    upload->url_count = urls->count;
+    upload->token = *token;
+    return 0;
+}
+
+/* ---- what is sent ---------------------------------------------------------------------------- */
 
 /* What is to be sent: the user's zip, or one made of the folders. */
 static int prepare(const struct opt_list *paths, struct pack *pack, struct client_upload *upload,
@@ -159,9 +226,20 @@ static int run(const void *options, const struct opt_list *operands, const struc
     owned_pack tests = {0};
     struct client_upload upload = {.name = self->name};
     owned_http *http = http_open(self->shared.node, &err);
-    if (http == NULL || prepare(operands, &projects, &upload, &err) != 0 ||
-        prepare_tests(self->tests, &tests, &upload, &err) != 0)
+    owned_token char *token = NULL;
+    if (http == NULL)
         return verb_fail(&err);
+    if (is_url(operands->items[0])) {
+        if (prepare_urls(self, operands, http, &upload, &token, &err) != 0)
+            return verb_fail(&err);
+        if (!self->shared.json && self->wait)
+            printf("%s fetches %zu %s\n", http_url(http), operands->count,
+                   operands->count == 1 ? "repository" : "repositories");
+        fflush(stdout);
+    } else if (prepare(operands, &projects, &upload, &err) != 0 ||
+               prepare_tests(self->tests, &tests, &upload, &err) != 0) {
+        return verb_fail(&err);
+    }
     owned_mem char *more = NULL;
     if (self->module_timeout_ms > 0)
         more = mem_printf("{\"timeout_s\":%llu}",

@@ -24,6 +24,7 @@ struct repositories {
     struct repositories_pool *pool;
     struct repositories *next;
     const struct git_request *request;
+    const struct git_url *token_for; /* the first: its host is the one that sees the token */
     char *folder;
     struct item *items;
     size_t left; /* items that have not ended */
@@ -125,6 +126,16 @@ static void fail(struct item *self, const char *source, const struct err *err)
              is_projects ? "project" : "cluster", source, err->text);
 }
 
+/* As fail(), for what is wrong with the tree. */
+static void name_failure(struct intake_project *project)
+{
+    char *words = project->failure;
+    if (!words)
+        return;
+    project->failure = mem_printf("%s (%s)", words, project->reason);
+    free(words);
+}
+
 static void on_fetched(void *arg, struct intake_result *result, const struct fetch_facts *facts,
                        const struct err *err)
 {
@@ -136,6 +147,7 @@ static void on_fetched(void *arg, struct intake_result *result, const struct fet
         free(self->project.name);
         self->project = result->projects[0];
         self->project.source = steal_ptr(&source);
+        name_failure(&self->project);
         result->projects[0] = (struct intake_project){0};
         result->project_count = 0;
         self->notes = *result;
@@ -148,6 +160,14 @@ static void on_fetched(void *arg, struct intake_result *result, const struct fet
     batch->left--;
     batch->pool->running--;
     event_active(batch->pool->turn, 0, 0);
+}
+
+/* One token is for one host: a second one that the request names shall not learn it. */
+static const char *token_for(const struct item *self)
+{
+    const struct git_url *first = self->batch->token_for;
+    bool is_same = strcmp(first->host, self->url.host) == 0 && first->port == self->url.port;
+    return is_same ? self->batch->request->token : NULL;
 }
 
 static void start(struct item *self, size_t number)
@@ -164,7 +184,7 @@ static void start(struct item *self, size_t number)
         self->fetch = fetch_start(batch->pool->base,
                                   &(struct fetch_spec){.policy = &batch->pool->config.policy,
                                                        .url = &self->url,
-                                                       .token = batch->request->token,
+                                                       .token = token_for(self),
                                                        .out_dir = out,
                                                        .timeout_ms = batch->deadline_ms - now},
                                   on_fetched, self, &err);
@@ -289,6 +309,8 @@ static size_t read_urls(struct repositories *self, struct err *err)
         if (git_url_parse(&item->url, self->request->urls[i], &self->pool->config.policy.hosts,
                           &why) == 0) {
             item->project.name = mem_strdup(git_url_name(&item->url));
+            if (!self->token_for)
+                self->token_for = &item->url;
             good++;
             continue;
         }

@@ -7,7 +7,8 @@
 
 void answer_init(struct answer *self, bool is_shallow)
 {
-    *self = (struct answer){.place = is_shallow ? ANSWER_SHALLOW : ANSWER_NAK};
+    *self =
+        (struct answer){.place = is_shallow ? ANSWER_SHALLOW : ANSWER_NAK, .band = ANSWER_NO_BAND};
 }
 
 void answer_fini(struct answer *self) { buf_fini(&self->line); }
@@ -59,8 +60,8 @@ static int take_band(struct answer *self, const struct pkt_out *piece, struct an
 {
     const char *data = piece->data;
     size_t len = piece->data_len;
-    if (!self->band && len > 0) {
-        self->band = *data++;
+    if (self->band == ANSWER_NO_BAND && len > 0) {
+        self->band = (unsigned char)*data++;
         len--;
     }
     if (self->band == 1) {
@@ -68,13 +69,13 @@ static int take_band(struct answer *self, const struct pkt_out *piece, struct an
         out->data_len = len;
     } else if (self->band == 3) {
         keep(self, data, len);
-    } else if (self->band != 2 && self->band != 0) {
+    } else if (self->band != 2 && self->band != ANSWER_NO_BAND) {
         return NOT_GIT("the server's answer makes no sense");
     }
     if (!piece->is_last)
         return 0;
-    char band = self->band;
-    self->band = 0;
+    int band = self->band;
+    self->band = ANSWER_NO_BAND;
     return band == 3 ? refuse_words(self, 0, err) : 0;
 }
 

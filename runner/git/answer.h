@@ -11,13 +11,15 @@
 
 #include <stdbool.h>
 
+#define ANSWER_NO_BAND (-1)
+
 enum answer_place { ANSWER_SHALLOW, ANSWER_NAK, ANSWER_BANDS, ANSWER_END };
 
 struct answer {
     struct pkt lines;
     enum answer_place place;
     struct buf line; /* of what is not the pack */
-    char band;       /* of the line under way; 0 at its start */
+    int band;        /* of the line under way; ANSWER_NO_BAND at its start */
 };
 
 struct answer_out {

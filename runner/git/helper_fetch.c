@@ -165,7 +165,9 @@ static int try_all(struct task *self, struct err *err)
         int rc = try_once(self, &wait_s, err);
         uint64_t wait_ms =
             wait_s ? wait_s * UINT64_C(1000) : BACK_OFF_MS << (2 * (self->facts.tries - 1));
-        if (!rc || !git_reason_is_passing(err->reason) || self->facts.tries >= TRIES_MAX ||
+        /* A limit without a word about its end will not be over in seconds. */
+        bool is_limit = rc && err->reason && strcmp(err->reason, "repo-rate-limit") == 0;
+        if (!rc || !git_reason_is_passing(err->reason) || (is_limit && !wait_s) || self->facts.tries >= TRIES_MAX ||
             wait_ms > PATIENCE_MS || clock_mono_ms() + wait_ms >= self->deadline_ms)
             return rc;
         sleep_ms(wait_ms);

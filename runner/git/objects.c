@@ -22,7 +22,8 @@ int objects_error(const char *what, struct err *err)
     const git_error *error = git_error_last();
     if (error && error->klass == GIT_ERROR_OS && (errno == ENOSPC || errno == EDQUOT))
         return err_refuse(err, ERR_UNAVAILABLE, "disk-full", "there is no room for the repository");
-    if (error && (error->klass == GIT_ERROR_NOMEMORY || says(error, "maximum")))
+    if (error && (error->klass == GIT_ERROR_NOMEMORY || says(error, "maximum") ||
+                  says(error, "too many") || says(error, "too large")))
         return err_refuse(err, ERR_UNPROCESSABLE, "repo-too-large",
                           "%s: an object is too large, or there are too many", what);
     return err_refuse(err, ERR_UNPROCESSABLE, "repo-damaged", "%s: %s", what,

@@ -197,10 +197,10 @@ static int follow(struct transport *self, struct err *err)
     buf_putc(&host, '/');
     size_t len = to ? strlen(to) : 0;
     size_t end = strlen(self->request->path);
-    if (len > GIT_URL_MAX || len < host.len + end || strncasecmp(to, host.data, host.len) != 0)
+    if (len > GIT_URL_MAX || len < host.len || strncasecmp(to, host.data, host.len) != 0)
         return err_refuse(err, ERR_UNPROCESSABLE, "repo-redirect",
                           "the host sends on to another place, which is not followed");
-    if (strcmp(to + len - end, self->request->path) != 0)
+    if (len < host.len + end || strcmp(to + len - end, self->request->path) != 0)
         return err_refuse(err, ERR_UNPROCESSABLE, "repo-not-found",
                           "there is no such repository: the host sends on to a page of its own");
     free(self->base);

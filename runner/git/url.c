@@ -159,7 +159,7 @@ static const char *marker(const char *at, size_t parts, size_t *skip)
 static int read_wanted(struct git_url *self, const char *text, size_t len, bool is_commit,
                        struct err *err)
 {
-    char name[GIT_BRANCH_MAX + 1];
+    char name[GIT_BRANCH_MAX + 1] = "";
     while (len > 0 && text[len - 1] == '/')
         len--;
     if (!unescape(text, len, name, sizeof name))
@@ -205,9 +205,11 @@ static int read_path(struct git_url *self, const char *at, struct err *err)
         at += part + (at[part] == '/');
     }
     self->path[len] = '\0';
-    if (len > 4 && strcmp(self->path + len - 4, ".git") == 0)
-        self->path[len - 4] = '\0';
-    if (parts < 2 || git_url_name(self)[0] == '\0')
+    while (len > 4 && strcmp(self->path + len - 4, ".git") == 0)
+        memset(self->path + (len -= 4), 0, 4);
+    const char *name = git_url_name(self);
+    bool is_word = parts > 2 && (strcmp(name, "tree") == 0 || strcmp(name, "commit") == 0);
+    if (parts < 2 || is_word || !is_part(name, strlen(name)))
         return REFUSED("the path must be like /owner/name");
     return 0;
 }

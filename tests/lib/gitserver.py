@@ -9,11 +9,15 @@ Debian's; what is started here is ended by process id.
 """
 
 import base64
+import http.server
 import os
 import shutil
 import socket
+import ssl
 import subprocess
+import threading
 import time
+import zlib
 
 from mesh import free_ports
 
@@ -260,3 +264,157 @@ class GitServer:
         commit = run("git", "commit-tree", tree, "-m", "x", *words, cwd=path).decode().strip()
         run("git", "update-ref", f"refs/heads/{branch}", commit, cwd=path)
         return commit
+
+
+class OddServer:
+    """A host that speaks TLS as the git server does, and git never as it should. The first part of a
+    path says how it misbehaves."""
+
+    def __init__(self, server):
+        self.server = server
+        self.seen = []  # (path, authorization)
+        self.ended = threading.Event()
+        odd = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *unused):
+                pass
+
+            def do_GET(self):
+                odd.seen.append((self.path, self.headers.get("Authorization")))
+                try:
+                    getattr(odd, "get_" + self.path.split("/")[1])(self)
+                except OSError:
+                    pass  # the client has had enough
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                self.do_GET()
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(os.path.join(server.folder, "server.pem"),
+                                os.path.join(server.folder, "server.key"))
+        self.http.socket = context.wrap_socket(self.http.socket, server_side=True,
+                                               do_handshake_on_connect=False)
+        self.port = self.http.server_address[1]
+        self.thread = threading.Thread(target=self.http.serve_forever, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.ended.set()
+        self.http.shutdown()
+        self.http.server_close()
+
+    def node_options(self):
+        return ["--git-host", f"{HOST}:{self.port}"]
+
+    def url(self, name):
+        return f"https://{HOST}:{self.port}/{name}"
+
+    # ---- ways to misbehave ----
+
+    @staticmethod
+    def refs():
+        line = b"1" * 40 + b" HEAD\0side-band-64k ofs-delta symref=HEAD:refs/heads/main\n"
+        return b"001e# service=git-upload-pack\n0000" + b"%04x" % (len(line) + 4) + line + b"0000"
+
+    @staticmethod
+    def answer(request, status, kind="text/plain", body=b"", **headers):
+        request.send_response(status)
+        request.send_header("Content-Type", kind)
+        request.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    def say_refs(self, request):
+        """The list of branches, and whether that was what was asked for."""
+        if "info/refs" not in request.path:
+            return False
+        self.answer(request, 200, "application/x-git-upload-pack-advertisement", self.refs())
+        return True
+
+    def begin_pack(self, request):
+        request.send_response(200)
+        request.send_header("Content-Type", "application/x-git-upload-pack-result")
+        request.send_header("Connection", "close")
+        request.end_headers()
+        request.close_connection = True
+        request.wfile.write(b"0008NAK\n")
+
+    def get_endless(self, request):
+        """A pack of very many objects, each of which is fine."""
+        if self.say_refs(request):
+            return
+        self.begin_pack(request)
+
+        def put(data):
+            request.wfile.write(b"%04x\x01" % (len(data) + 5) + data)
+
+        put(b"PACK" + (2).to_bytes(4, "big") + (900000).to_bytes(4, "big"))
+        for number in range(900000):
+            if self.ended.is_set():
+                return
+            data = os.urandom(20000)
+            packed = zlib.compress(data)
+            head = bytes([0xB0 | (len(data) & 15)]) + bytes(
+                [((len(data) >> 4) & 0x7F) | 0x80, (len(data) >> 11) & 0x7F])
+            put(head + packed)
+
+    def get_liar(self, request):
+        """A pack that claims more objects than anybody has."""
+        if self.say_refs(request):
+            return
+        self.begin_pack(request)
+        data = b"PACK" + (2).to_bytes(4, "big") + (0xFFFFFFFF).to_bytes(4, "big") + b"x" * 50
+        request.wfile.write(b"%04x\x01" % (len(data) + 5) + data + b"0000")
+
+    def get_damaged(self, request):
+        if self.say_refs(request):
+            return
+        self.begin_pack(request)
+        data = b"PACK" + (2).to_bytes(4, "big") + (1).to_bytes(4, "big") + b"\xff" * 50
+        request.wfile.write(b"%04x\x01" % (len(data) + 5) + data + b"0000")
+
+    def get_silent(self, request):
+        """Takes the request, asks for a token first, and then says nothing."""
+        if not request.headers.get("Authorization") and "asks" in request.path:
+            self.answer(request, 401, WWW_Authenticate='Basic realm="x"')
+            return
+        self.ended.wait(120)
+
+    def get_elsewhere(self, request):
+        self.answer(request, 301, Location=self.server.url("o/calc.git/info/refs?service=git-upload-pack"))
+
+    def get_plain(self, request):
+        to = f"http://{HOST}:{self.port}/damaged/x.git/info/refs?service=git-upload-pack"
+        self.answer(request, 302, Location=to)
+
+    def get_login(self, request):
+        self.answer(request, 302, Location=self.url("html/sign_in"))
+
+    def get_round(self, request):
+        self.answer(request, 302, Location=self.url("round/x.git/info/refs?service=git-upload-pack"))
+
+    def get_html(self, request):
+        self.answer(request, 200, "text/html", b"<html>hello</html>")
+
+    def get_busy(self, request):
+        self.answer(request, 429, Retry_After="3600")
+
+    def get_limited(self, request):
+        self.answer(request, 403, X_RateLimit_Remaining="0")
+
+    def get_forbidden(self, request):
+        self.answer(request, 403)
+
+    def get_broken(self, request):
+        self.answer(request, 502)
