@@ -1,4 +1,5 @@
 /* What nodes say to each other: what is lost, late, wrong, or not theirs to say. */
+#include "loadbalance/queue.h"
 #include "tests/unit/mesh_core/meshes.h"
 
 /* Two nodes; a leads one evaluation of one project with so many modules, and b runs the first of
@@ -342,7 +343,7 @@ static void test_what_a_dead_node_had_runs_elsewhere(void **state)
     pair.b->mesh = NULL;
     struct work mine = last_work(pair.a, MESH_START);
     passes(pair.a, &mine);
-    pass(pair.world, 30000);
+    pass(pair.world, QUEUE_SILENCE_MS - 2000); /* by its death: not only by its silence */
     assert_int_equal(last_seen(pair.a, MESH_MEMBER)->what, SWIM_DEAD);
     struct work again = last_work(pair.a, MESH_START);
     assert_int_equal(again.m, pair.work.m);
