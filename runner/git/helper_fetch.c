@@ -167,8 +167,9 @@ static int try_all(struct task *self, struct err *err)
             wait_s ? wait_s * UINT64_C(1000) : BACK_OFF_MS << (2 * (self->facts.tries - 1));
         /* A limit without a word about its end will not be over in seconds. */
         bool is_limit = rc && err->reason && strcmp(err->reason, "repo-rate-limit") == 0;
-        if (!rc || !git_reason_is_passing(err->reason) || (is_limit && !wait_s) || self->facts.tries >= TRIES_MAX ||
-            wait_ms > PATIENCE_MS || clock_mono_ms() + wait_ms >= self->deadline_ms)
+        if (!rc || !git_reason_is_passing(err->reason) || (is_limit && !wait_s) ||
+            self->facts.tries >= TRIES_MAX || wait_ms > PATIENCE_MS ||
+            clock_mono_ms() + wait_ms >= self->deadline_ms)
             return rc;
         sleep_ms(wait_ms);
     }
