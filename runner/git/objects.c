@@ -19,17 +19,20 @@ static bool says(const git_error *error, const char *words)
 
 int objects_error(const char *what, struct err *err)
 {
+    int code = errno; /* of what failed a moment ago */
     const git_error *error = git_error_last();
-    if (error && error->klass == GIT_ERROR_OS && (errno == ENOSPC || errno == EDQUOT))
+    bool is_system = error && error->klass == GIT_ERROR_OS;
+    bool is_memory = (error && error->klass == GIT_ERROR_NOMEMORY) || (is_system && code == ENOMEM);
+    if (is_system && (code == ENOSPC || code == EDQUOT))
         return err_refuse(err, ERR_UNAVAILABLE, "disk-full", "there is no room for the repository");
-    if (error && (error->klass == GIT_ERROR_NOMEMORY || says(error, "maximum") ||
-                  says(error, "too many") || says(error, "too large")))
+    if (is_memory || says(error, "maximum") || says(error, "too many") ||
+        says(error, "too large") || says(error, "large object"))
         return err_refuse(err, ERR_UNPROCESSABLE, "repo-too-large",
                           "%s: an object is too large, or there are too many", what);
+    if (is_system)
+        return err_set(err, ERR_IO, "%s: %s", what, strerror(code));
     return err_refuse(err, ERR_UNPROCESSABLE, "repo-damaged", "%s: %s", what,
-                      error && error->klass != GIT_ERROR_OS && error->message
-                          ? error->message
-                          : "it makes no sense");
+                      error && error->message ? error->message : "it makes no sense");
 }
 
 /* All of libgit2's settings, in one place: nothing of the machine's configuration is read. */

@@ -37,8 +37,9 @@ int objects_end(struct objects *self, struct err *err) ERR_CHECKED;
 
 void objects_fini(struct objects *self);
 
-/* Says what libgit2 said last, as repo-damaged or repo-too-large with `what` before it; its words
- * may name folders of ours, which are left out. */
+/* Says what libgit2 said last, with `what` before it: repo-damaged, repo-too-large, disk-full, or
+ * ERR_IO for what is the machine's fault. Its words for that may name folders of ours, and are left
+ * out. */
 int objects_error(const char *what, struct err *err);
 
 #endif

@@ -168,6 +168,7 @@ def test_what_is_not_there(node, server, url, reason, blame):
 @pytest.mark.parametrize("way, reason, blame", [
     ("endless", "repo-too-large", "project"),
     ("liar", "repo-too-large", "project"),
+    ("bomb", "too-large", "project"),
     ("damaged", "repo-damaged", "project"),
     ("elsewhere", "repo-redirect", "project"),
     ("plain", "repo-redirect", "project"),
@@ -182,7 +183,7 @@ def test_what_is_not_there(node, server, url, reason, blame):
 def test_a_host_that_misbehaves(node, odd, way, reason, blame):
     asked = len(odd.seen)
     result = failure_of(node, odd.url(way + "/x"))
-    assert f"({reason})" in result["message"] and result["blame"] == blame, result
+    assert f"{reason})" in result["message"] and result["blame"] == blame, result
     assert (result["nota"] is None) == (blame == "cluster")
     if way == "broken":
         assert len(odd.seen) - asked == 4, "it was tried again"

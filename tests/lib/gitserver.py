@@ -9,6 +9,7 @@ Debian's; what is started here is ended by process id.
 """
 
 import base64
+import hashlib
 import http.server
 import os
 import shutil
@@ -266,6 +267,35 @@ class GitServer:
         return commit
 
 
+# ---- packs by hand (gitformat-pack(5)) ----
+
+def varint(value):
+    """A size, seven bits a byte, the lowest first."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
+def head_of(kind, size):
+    first = kind << 4 | size & 15
+    return bytes([first | 0x80]) + varint(size >> 4) if size >> 4 else bytes([first])
+
+
+def packed(kind, data):
+    return head_of(kind, len(data)) + zlib.compress(data)
+
+
+def distance(value):
+    """How far before an object its base begins."""
+    out = [value & 0x7F]
+    while value := value >> 7:
+        value -= 1
+        out.insert(0, value & 0x7F | 0x80)
+    return bytes(out)
+
+
 class OddServer:
     """A host that speaks TLS as the git server does, and git never as it should. The first part of a
     path says how it misbehaves."""
@@ -321,8 +351,8 @@ class OddServer:
     # ---- ways to misbehave ----
 
     @staticmethod
-    def refs():
-        line = b"1" * 40 + b" HEAD\0side-band-64k ofs-delta symref=HEAD:refs/heads/main\n"
+    def refs(commit="1" * 40):
+        line = commit.encode() + b" HEAD\0side-band-64k ofs-delta symref=HEAD:refs/heads/main\n"
         return b"001e# service=git-upload-pack\n0000" + b"%04x" % (len(line) + 4) + line + b"0000"
 
     @staticmethod
@@ -335,11 +365,11 @@ class OddServer:
         request.end_headers()
         request.wfile.write(body)
 
-    def say_refs(self, request):
+    def say_refs(self, request, *commit):
         """The list of branches, and whether that was what was asked for."""
         if "info/refs" not in request.path:
             return False
-        self.answer(request, 200, "application/x-git-upload-pack-advertisement", self.refs())
+        self.answer(request, 200, "application/x-git-upload-pack-advertisement", self.refs(*commit))
         return True
 
     def begin_pack(self, request):
@@ -360,14 +390,10 @@ class OddServer:
             request.wfile.write(b"%04x\x01" % (len(data) + 5) + data)
 
         put(b"PACK" + (2).to_bytes(4, "big") + (900000).to_bytes(4, "big"))
-        for number in range(900000):
+        for _ in range(900000):
             if self.ended.is_set():
                 return
-            data = os.urandom(20000)
-            packed = zlib.compress(data)
-            head = bytes([0xB0 | (len(data) & 15)]) + bytes(
-                [((len(data) >> 4) & 0x7F) | 0x80, (len(data) >> 11) & 0x7F])
-            put(head + packed)
+            put(packed(3, os.urandom(20000)))
 
     def get_liar(self, request):
         """A pack that claims more objects than anybody has."""
@@ -383,6 +409,32 @@ class OddServer:
         self.begin_pack(request)
         data = b"PACK" + (2).to_bytes(4, "big") + (1).to_bytes(4, "big") + b"\xff" * 50
         request.wfile.write(b"%04x\x01" % (len(data) + 5) + data + b"0000")
+
+    def get_bomb(self, request):
+        """A pack of 20 KiB with a file of 1 GiB: a difference that says 64 times "the whole of that"."""
+        base = b"\0" * (16 * 1024 * 1024 - 1)
+        whole = 64 * len(base)
+        blob = hashlib.sha1(b"blob %d\0" % whole)
+        for _ in range(64):
+            blob.update(base)
+        tree = b"100644 bomb.bin\0" + blob.digest()
+        tree_id = hashlib.sha1(b"tree %d\0" % len(tree) + tree).hexdigest()
+        person = b"a <a@example.org> 1700000000 +0000"
+        commit = b"tree %s\nauthor %s\ncommitter %s\n\nx\n" % (tree_id.encode(), person, person)
+        commit_id = hashlib.sha1(b"commit %d\0" % len(commit) + commit).hexdigest()
+        if self.say_refs(request, commit_id):
+            return
+        first = packed(3, base)
+        delta = varint(len(base)) + varint(whole) + b"\xf0\xff\xff\xff" * 64
+        second = head_of(6, len(delta)) + distance(len(first)) + zlib.compress(delta)
+        pack = (b"PACK" + (2).to_bytes(4, "big") + (4).to_bytes(4, "big") + first + second
+                + packed(2, tree) + packed(1, commit))
+        pack += hashlib.sha1(pack).digest()
+        self.begin_pack(request)
+        for at in range(0, len(pack), 60000):
+            piece = pack[at:at + 60000]
+            request.wfile.write(b"%04x\x01" % (len(piece) + 5) + piece)
+        request.wfile.write(b"0000")
 
     def get_silent(self, request):
         """Takes the request, asks for a token first, and then says nothing."""

@@ -140,6 +140,15 @@ static void an_overlay_is_one_tree(void **unused)
     assert_string_equal(buf_str(&told), "overlay(alice/x.py tests/test_a.py)");
 }
 
+static void a_repository_is_one_project(void **unused)
+{
+    (void)unused;
+    struct layout_spec spec = {.name = "x", .whole = true, .limits = ARCHIVE_LIMITS_DEFAULT};
+    GIVEN("a/.venv/pyvenv.cfg", "a/test_a.py", "b/test_b.py");
+    assert_int_equal(find_with(spec), 0);
+    assert_string_equal(buf_str(&told), "x(a/test_a.py b/test_b.py)");
+}
+
 static void a_tests_folder_is_no_wrapper_of_an_overlay(void **unused)
 {
     (void)unused;
@@ -169,6 +178,7 @@ int main(void)
         STORY(nothing_but_metadata_is_empty),
         STORY(twins_of_names_are_kept_apart),
         STORY(an_overlay_is_one_tree),
+        STORY(a_repository_is_one_project),
         STORY(a_tests_folder_is_no_wrapper_of_an_overlay),
         STORY(sums_of_lies_do_not_wrap),
     };

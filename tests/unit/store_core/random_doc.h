@@ -16,7 +16,7 @@
 static const struct doc_project random_projects[] = {
     {.name = "anna", .source = "class.zip", .bytes = 10, .files = 2, .bundle = {{1}}},
     {.name = "b\303\266b", .source = "https://github.com/x/y.git", .tree = {{2, 3}}},
-    {.name = "cy", .source = "class.zip", .failure = "a link leaves the project"},
+    {.name = "cy", .source = "class.zip", .failure = "no route to its host", .is_clusters = true},
 };
 static const char *const random_args[] = {"-k", "not slow"};
 static const struct doc_ignored random_ignored[] = {{"anna/.git", "version control"}};

@@ -320,6 +320,22 @@ static void failed_means_that_nothing_could_be_planned(void **unused)
     assert_true(sum.has_mean_nota && sum.mean_nota_e5 == 0);
 }
 
+/* A repository that did not come because of the network. */
+static void what_the_cluster_failed_at_costs_no_mark(void **unused)
+{
+    (void)unused;
+    struct doc_project lost = {
+        .name = "d", .source = "z", .failure = "no route", .is_clusters = true};
+    struct doc_req req = {.projects = &lost, .project_count = 1};
+    doc = doc_new(1);
+    hear((struct delta){.req = &req});
+    sealed();
+    assert_int_equal(read_now()->projects[0].blame, DOC_BLAME_CLUSTER);
+    assert_false(sum.projects[0].has_nota);
+    assert_false(sum.has_mean_nota);
+    assert_true(sum.incomplete);
+}
+
 static void one_repository_has_one_identity(void **unused)
 {
     (void)unused;
@@ -395,6 +411,7 @@ int main(void)
         STORY(an_evaluation_goes_its_way),
         STORY(a_cancelled_evaluation_keeps_what_had_run),
         STORY(failed_means_that_nothing_could_be_planned),
+        STORY(what_the_cluster_failed_at_costs_no_mark),
         STORY(one_repository_has_one_identity),
         STORY(totals_count_each_test_and_each_project_once),
     };
