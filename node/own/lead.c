@@ -200,7 +200,7 @@ static void hand_over(struct own *self, struct eval *eval, const struct doc *doc
     }
     struct doc_fence fence = *doc->fence;
     fence.ballot = (struct doc_ballot){.epoch = eval_top(eval, doc).epoch + 1, .owner = to->id};
-    fence.gen = to->gen;
+    fence.gen = 0; /* no life of its owner's has minted it: it claims under a ballot of its own */
     eval->stage = STAGE_MINTING;
     eval->mine = fence.ballot;
     eval->handed_ms = self->now_ms;

@@ -138,7 +138,7 @@ struct doc_req {
 
 struct doc_fence {
     struct doc_ballot ballot;
-    uint64_t gen; /* the owner's generation: one process life */
+    uint64_t gen; /* the owner's generation: one process life; 0: handed to it by another */
     const struct id_node *reps;
     size_t rep_count;
 };

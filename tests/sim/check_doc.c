@@ -50,6 +50,10 @@ static void check_shown_modules(struct sim *self, struct sim_node *node, const s
 static void check_fence(struct sim *self, struct sim_node *node, const struct doc *doc)
 {
     struct check_fence *fence = check_fence_of(self, doc->id, doc->fence->ballot);
+    if (doc->fence->gen == 0) { /* handed over: its owner claims before it does anything */
+        SOMETIMES(HANDED_OVER);
+        return;
+    }
     if (fence->gen == 0) {
         faults_tempt(self, node);
         fence->gen = doc->fence->gen;
@@ -66,8 +70,6 @@ static void check_fence(struct sim *self, struct sim_node *node, const struct do
                     SOMETIMES(CLAIMED);
             }
         }
-        if (node->is_leaving && doc->fence->ballot.owner != node->id)
-            SOMETIMES(HANDED_OVER);
         if (doc->fence->ballot.epoch >= OWN_REPLACED_EPOCH)
             SOMETIMES(REPLACED);
         SIM_CHART(self, "%s: eval %" PRIu64 " has fence (%u, n%d)", node->label, doc->id,
