@@ -221,7 +221,7 @@ static bool has_record(const struct sim_node *node, uint64_t eval, uint32_t p, u
     if (!doc)
         return false;
     if (m == WIRE_CHORE)
-        return doc_plan(doc, p) != NULL || doc_is_final(doc);
+        return doc_plan(doc, p) != NULL || doc_is_final(doc) || doc->cancel || doc->seal;
     return doc_counted(doc, p, m) != NULL || doc_is_final(doc) || doc->cancel || doc->seal;
 }
 
