@@ -2,10 +2,14 @@
 
 import json
 import os
+import sys
 
 import pytest
-from fake_node import FakeNode
-from test_cli import client
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from fake_node import FakeNode  # noqa: E402
+from test_cli import client  # noqa: E402
 
 
 def node(name, state="alive", address=None, **more):
