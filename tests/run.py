@@ -17,6 +17,7 @@ import glob
 import hashlib
 import json
 import os
+import queue
 import re
 import shutil
 import signal
@@ -36,6 +37,7 @@ FUZZ_S = 5
 FUZZ_FULL_S = 60
 FUZZ_MEMORY_MB = 2048
 FUZZ_SHOWN = 4000  # the end says it all; before it stand thousands of lines of progress
+LANES = 2  # files of tests beside each other; each lane has its own users (tests/lib/node.py)
 SHOWN = 20000  # characters of a failing program's output; all of it is in its log
 
 
@@ -245,7 +247,7 @@ def read_junit(path, result):
             result.passed += 1
 
 
-def run_pytest(name, files, options):
+def run_pytest(name, files, options, lane=0):
     result = Result(name)
     junit = os.path.join(LOGS, name + ".xml")
     os.makedirs(LOGS, exist_ok=True)
@@ -262,7 +264,7 @@ def run_pytest(name, files, options):
             "--import-mode=importlib", "--continue-on-collection-errors",
             f"--junitxml={junit}"] + files
     code, output = run_command(argv, name + ".log", PYTEST_FULL_S if options.full else PYTEST_S,
-                               pytest_environment(options))
+                               dict(pytest_environment(options), TESTMESH_TEST_LANE=str(lane)))
     result.seconds = time.monotonic() - begin
     if os.path.exists(junit):
         read_junit(junit, result)
@@ -285,20 +287,40 @@ def wanted_files(name, pattern, options):
     return [file for file in files if options.wants(name, os.path.relpath(file, ROOT))]
 
 
+# Seconds, about: what takes long begins first.
+SLOW = {"test_mesh.py": 190, "test_mesh_api.py": 150, "test_class.py": 130, "test_job.py": 120,
+        "test_attacks.py": 100, "test_boot.py": 85, "test_members.py": 80, "test_faults.py": 70,
+        "test_front.py": 60, "test_editable.py": 60, "test_corpus.py": 60, "test_git.py": 60}
+
+
+def weight(file):
+    return (SLOW.get(os.path.basename(file), 0), os.path.getsize(file))
+
+
 def suite_pytest_side_by_side(name, pattern):
-    """A process for each file, two at a time, the largest first; for tests that mind no company."""
+    """A process for each file, two at a time, the slowest first (by what is known of them, then by
+    size): a file has its own users, ports and folders."""
     def run(options):
-        files = sorted(wanted_files(name, pattern, options), key=os.path.getsize, reverse=True)
+        files = sorted(wanted_files(name, pattern, options), key=weight, reverse=True)
+
+        lanes = queue.SimpleQueue()
+        for lane in range(LANES):
+            lanes.put(lane)
 
         def run_file(file):
-            return run_pytest(f"{name}-{os.path.splitext(os.path.basename(file))[0]}", [file], options)
+            lane = lanes.get()
+            try:
+                return run_pytest(f"{name}-{os.path.splitext(os.path.basename(file))[0]}", [file],
+                                  options, lane)
+            finally:
+                lanes.put(lane)
 
         if files:
             try:
                 ensure_venv()  # before two want to make it
             except (OSError, subprocess.CalledProcessError):
                 pass  # run_pytest() says so
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        with concurrent.futures.ThreadPoolExecutor(LANES) as pool:
             return list(pool.map(run_file, files))
     return run
 
@@ -312,7 +334,7 @@ SUITES = [
     ("fuzz", suite_fuzz),
     ("sim", suite_pytest_side_by_side("sim", "tests/sim/test_*.py")),
     ("pytest-it", suite_pytest_side_by_side("pytest-it", "tests/it/test_*.py")),
-    ("e2e", suite_pytest("e2e", "tests/e2e/test_*.py")),
+    ("e2e", suite_pytest_side_by_side("e2e", "tests/e2e/test_*.py")),
 ]
 
 

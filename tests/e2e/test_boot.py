@@ -15,7 +15,7 @@ import pytest
 from front import find_nginx
 from mesh import free_ports, new_key
 from netns import Network, NoNamespaces
-from node import PROGRAM, ROOT, environment
+from node import PROGRAM, ROOT, UID_BASE, environment
 
 BOOT = os.path.join(ROOT, "boot.sh")
 BOOT_S = 180
@@ -53,7 +53,8 @@ class Boot:
 
     def run(self, *words, **env):
         variables = {**environment(), "TESTMESH_PROGRAM": PROGRAM, "TESTMESH_STATE": self.state,
-                     "TESTMESH_PORT": str(self.first), "HTTP_PORT": str(self.front), **env}
+                     "TESTMESH_PORT": str(self.first), "HTTP_PORT": str(self.front),
+                     "TESTMESH_UID_BASE": str(UID_BASE), **env}
         done = subprocess.run([*self.prefix, BOOT, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, env=variables, timeout=BOOT_S,
                               cwd="/")

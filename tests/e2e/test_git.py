@@ -131,6 +131,23 @@ def test_a_submodule_is_an_empty_folder(node, server):
     assert run(node, [server.url("o/sub")])["projects"]["sub"]["passed"] == 1
 
 
+def test_a_repository_that_was_renamed_is_found(node, server):
+    assert run(node, [server.url("renamed/calc")])["projects"]["calc"]["passed"] == 1
+
+
+def test_each_version_of_tls_by_itself(tmp_path):
+    with gitserver.GitServer(tmp_path / "old", protocols="TLSv1.2") as old, \
+            gitserver.GitServer(tmp_path / "new", protocols="TLSv1.3") as new:
+        both = tmp_path / "both.pem"
+        both.write_bytes(read(old.bundle()) + read(new.authority))
+        for server in (old, new):
+            server.repository("o/a", {"test_a.py": zips.passing(1)})
+        with Node(tmp_path / "node", *old.node_options(), *new.node_options(),
+                  env={"SSL_CERT_FILE": str(both), "SSL_CERT_DIR": None}) as node:
+            document = run(node, [old.url("o/a"), new.url("o/a")])
+        assert [document["projects"][name]["passed"] for name in ("a", "a-2")] == [1, 1]
+
+
 # ---- who may see it ----
 
 def test_a_private_repository_needs_its_token(node, server):

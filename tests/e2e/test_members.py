@@ -10,7 +10,7 @@ import time
 
 import pytest
 from mesh import Mesh, free_ports, new_key
-from node import PROGRAM, Node, NodeFailed, environment
+from node import PROGRAM, UID_BASE, Node, NodeFailed, environment
 
 BACK_S = 5  # a node that was restarted is seen by all within so long
 
@@ -23,7 +23,7 @@ def start(tmp_path):
     def begin(name, *options, **more):
         number = len(nodes)
         node = Node(tmp_path / name, "--name", name, "--slots", "1", "--uid-base",
-                    str(740000 + 1024 * number), *options, **more)
+                    str(UID_BASE + 40000 + 1024 * number), *options, **more)
         nodes.append(node)
         return node
 
@@ -240,7 +240,7 @@ def test_a_copied_data_folder_ends_with_words(tmp_path, start):
     shutil.copytree(a.data, str(tmp_path / "copy" / "data"), symlinks=True)
     a.start()
     meet(a, b)
-    copy = Node(tmp_path / "copy", "--join", b.address, "--name", "copy", "--uid-base", "750000", start=False)
+    copy = Node(tmp_path / "copy", "--join", b.address, "--name", "copy", "--uid-base", str(UID_BASE + 50000), start=False)
     copy.launch()
     try:
         ended = []

@@ -39,7 +39,6 @@ http {{
         ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
         ssl_protocols {protocols};
         location ~ ^/private/ {{
-            {deny}
             if ($http_authorization != "{authorization}") {{
                 add_header WWW-Authenticate 'Basic realm="git"' always;
                 return 401;
@@ -100,12 +99,11 @@ def run(*words, cwd=None, data=None):
 class GitServer:
     token = "s3cret-canary-0f8fad5bd9cb469fa16570867728950e"
 
-    def __init__(self, folder, start=True, protocols="TLSv1.2 TLSv1.3", deny=""):
+    def __init__(self, folder, start=True, protocols="TLSv1.2 TLSv1.3"):
         self.folder = str(folder)
-        self.deny = deny  # nginx's words for whoever asks for something private
         self.protocols = protocols
         self.port = free_ports(1)[0]
-        self.places = ""
+        self.places = "location ~ ^/renamed/(.*)$ { return 301 https://$http_host/o/$1?$args; }"
         self.processes = []
         os.makedirs(os.path.join(self.folder, "repositories"), exist_ok=True)
         if start:
@@ -144,7 +142,7 @@ class GitServer:
         config = os.path.join(self.folder, "nginx.conf")
         with open(config, "w", encoding="utf-8") as file:
             file.write(CONFIG.format(folder=self.folder, port=self.port, host=HOST, backend=backend,
-                                     protocols=self.protocols, places=self.places, deny=self.deny,
+                                     protocols=self.protocols, places=self.places,
                                      authorization=self.authorization()))
         sock = os.path.join(self.folder, "cgi.sock")
         if os.path.exists(sock):

@@ -18,7 +18,7 @@ import subprocess
 import time
 
 import zips
-from node import Node, NodeFailed
+from node import UID_BASE, Node, NodeFailed
 
 AGREE_S = 30
 OVER = ("done", "cancelled", "failed")
@@ -110,7 +110,7 @@ class Mesh:
         self.nodes = []
         for number, home in enumerate(homes):
             more = ["--key-file", key, "--name", f"node-{number}", "--uid-base",
-                    str(700000 + number * 1024), *options]
+                    str(UID_BASE + number * 1024), *options]
             for other in homes:
                 more += ["--join", other] if other != home else []
             if network is not None:

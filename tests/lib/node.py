@@ -21,6 +21,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PROGRAM = os.environ.get("TESTMESH_PROGRAM", os.path.join(ROOT, "build", "release", "testmesh"))
 FULL = os.environ.get("TESTMESH_FULL") == "1"
 START_S = 30
+# Test files that run side by side have users of their own for what their nodes run (tests/run.py).
+UID_BASE = 700000 + 100000 * int(os.environ.get("TESTMESH_TEST_LANE", "0"))
 EVALUATION_S = 300
 
 # Variables of the caller that would change what is measured, or configure the node behind our back.
@@ -63,7 +65,8 @@ class Node:
     def __init__(self, folder, *options, program=None, start=True, uid=None, env=None):
         self.data = os.path.join(str(folder), "data")
         self.log = os.path.join(str(folder), "node.log")
-        self.options = list(options)
+        own = [] if "--uid-base" in options else ["--uid-base", str(UID_BASE)]
+        self.options = [*own, *options]
         self.program = program or PROGRAM
         self.uid = uid  # to run as, when we are root
         self.env = env or {}  # variables of its own, None takes one away
