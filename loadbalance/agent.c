@@ -95,14 +95,17 @@ static void on_offer(struct agent *self, const struct agent_event *event, struct
     bool is_rumor = event->kind == AGENT_RUMOR;
     uint64_t spread = is_rumor ? (uint64_t)50 * event->peers / 32 : 0;
     uint64_t at = event->now_ms + (spread ? rand_below(&self->rand, spread + 1) : 0);
-    if (!eval->has_offer || !is_rumor) {
+    /* An owner whose work is for others says again and again that there is some: that is no news to
+     * who has just asked in vain, and must not keep it from asking those who have some for it. */
+    bool is_news = !eval->has_offer || event->queued > eval->queued;
+    if (is_news) {
         eval->claim_ms = at;
         eval->chore_ms = at;
+        eval->backoff_ms = AGENT_CLAIM_MS;
     }
     eval->has_offer = event->queued > 0;
     eval->queued = event->queued;
     eval->weight = event->weight ? event->weight : 1;
-    eval->backoff_ms = AGENT_CLAIM_MS;
 }
 
 static void on_peer_lost(struct agent *self, const struct agent_event *event)
@@ -119,12 +122,14 @@ static void on_peer_lost(struct agent *self, const struct agent_event *event)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-static void wait_before_next(struct agent_eval *eval, uint64_t now_ms)
+/* The more evaluations there are, the seldomer each that has nothing for this node is asked. */
+static void wait_before_next(const struct agent *self, struct agent_eval *eval, uint64_t now_ms)
 {
+    size_t most = AGENT_CLAIM_MAX_MS + AGENT_CLAIM_EACH_MS * self->eval_count;
     eval->claim_ms = now_ms + eval->backoff_ms;
     eval->backoff_ms *= 2;
-    if (eval->backoff_ms > AGENT_CLAIM_MAX_MS)
-        eval->backoff_ms = AGENT_CLAIM_MAX_MS;
+    if (eval->backoff_ms > most)
+        eval->backoff_ms = (uint32_t)most;
 }
 
 static void on_nowork(struct agent *self, const struct agent_event *event, struct agent_out *out)
@@ -139,7 +144,7 @@ static void on_nowork(struct agent *self, const struct agent_event *event, struc
     eval->queued = event->queued;
     eval->has_offer = event->queued > 0;
     if (claim.slots > 0)
-        wait_before_next(eval, event->now_ms);
+        wait_before_next(self, eval, event->now_ms);
     if (claim.chores > 0)
         eval->chore_ms = event->now_ms + AGENT_CHORE_MS;
 }
@@ -203,7 +208,7 @@ static void on_assign(struct agent *self, const struct agent_event *event, struc
     if (claim.chores > 0 && chores == 0)
         eval->chore_ms = event->now_ms + AGENT_CHORE_MS;
     if (modules < claim.slots && claim.eval == eval->id)
-        wait_before_next(eval, event->now_ms);
+        wait_before_next(self, eval, event->now_ms);
     else
         eval->backoff_ms = AGENT_CLAIM_MS;
 }

@@ -31,12 +31,13 @@
 
 #include "loadbalance/work.h"
 
-#define AGENT_SLOTS_MAX    512
-#define AGENT_BEAT_MS      2000
-#define AGENT_RESEND_MS    1000
-#define AGENT_CLAIM_MS     250 /* before a claim that had no answer, or got nothing, is repeated … */
-#define AGENT_CLAIM_MAX_MS 800 /* … at first and at most */
-#define AGENT_WAIT_MS      500
+#define AGENT_SLOTS_MAX     512
+#define AGENT_BEAT_MS       2000
+#define AGENT_RESEND_MS     1000
+#define AGENT_CLAIM_MS      250 /* before a claim that had no answer, or got nothing, is repeated … */
+#define AGENT_CLAIM_MAX_MS  800 /* … at first and at most */
+#define AGENT_CLAIM_EACH_MS 20  /* … and this for each evaluation, when the answer was NOWORK */
+#define AGENT_WAIT_MS       500
 
 struct agent_config {
     uint64_t self;
