@@ -68,14 +68,13 @@ static char *name_for(const struct intake_result *result, const char *raw)
     return mem_strdup(name);
 }
 
-static void take_notes(struct intake_note **to, size_t *count, size_t *more,
-                       const struct intake_note *from, size_t from_count, const char *project)
+static void take_notes(struct intake_note **to, size_t *count, const struct intake_note *from,
+                       size_t from_count, const char *project)
 {
     *to = mem_resize(*to, *count + from_count + 1, sizeof **to);
     for (size_t i = 0; i < from_count; i++)
         (*to)[(*count)++] = (struct intake_note){mem_printf("%s/%s", project, from[i].path),
                                                  mem_strdup(from[i].why)};
-    (void)more;
 }
 
 static int by_name(const void *a, const void *b)
@@ -95,10 +94,8 @@ static void collect(struct repositories *self, struct intake_result *out)
         char *name = name_for(out, item->project.name);
         free(item->project.name);
         item->project.name = name;
-        take_notes(&out->ignored, &out->ignored_count, &out->ignored_more, notes->ignored,
-                   notes->ignored_count, name);
-        take_notes(&out->remarks, &out->remark_count, &out->remarks_more, notes->remarks,
-                   notes->remark_count, name);
+        take_notes(&out->ignored, &out->ignored_count, notes->ignored, notes->ignored_count, name);
+        take_notes(&out->remarks, &out->remark_count, notes->remarks, notes->remark_count, name);
         out->ignored_more += notes->ignored_more;
         out->remarks_more += notes->remarks_more;
         out->projects[out->project_count++] = item->project;
@@ -240,6 +237,7 @@ static void batch_free(struct repositories *self)
             self->pool->running--;
         }
         if (project->name) { /* one that nobody took: freed as a result of one project */
+            free(notes->projects);
             notes->projects = mem_dup(project, sizeof *project);
             notes->project_count = 1;
         }

@@ -44,6 +44,7 @@ def node(server, odd, tmp_path_factory):
               "--git-bytes", "4M", "--git-timeout", "60s", env=server.node_env()) as running:
         yield running
         assert running.is_alive(), running.tail()
+        assert running.stop() == 0, running.tail()
 
 
 def post(node, projects, token=None, headers=None, timeout=130, **more):
