@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import gitserver
+import mesh
 import pytest
 import zips
 from node import PROGRAM, Node, environment
@@ -413,6 +414,21 @@ def test_the_token_is_nowhere(server, odd, tmp_path):
                     clean(file.read(), path)
         with open(node.log, "rb") as file:
             clean(file.read(), "log")
+
+
+def test_peers_get_the_bundle_and_never_the_token(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", server.bundle())
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    with mesh.Mesh(tmp_path / "mesh", 2, options=server.node_options()) as nodes:
+        nodes.wait_agree()
+        answer = post(nodes[0], [server.url("private/calc")], token=server.token)
+        assert answer.status == 202 and answer.json()["replicas"] == 2
+        document = nodes.wait_same(answer.json()["id"])
+        assert document["projects"]["calc"]["passed"] == 1
+        assert bundles(nodes[0]) == bundles(nodes[1]) != set()
+        for node in (nodes[0], nodes[1]):
+            for path in [node.log, *(os.path.join(node.data, path) for path in node.files())]:
+                assert server.token.encode() not in read(path), path
 
 
 # ---- the client ----
