@@ -13,6 +13,7 @@ import hashlib
 import http.server
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -152,7 +153,8 @@ class GitServer:
                           [find("nginx"), "-p", self.folder, "-e", self.folder + "/error.log", "-c",
                            config]):
                 self.processes.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out,
-                                                       stderr=out, cwd=self.folder))
+                                                       stderr=out, cwd=self.folder,
+                                                       start_new_session=True))
         deadline = time.monotonic() + START_S
         while True:
             try:
@@ -164,7 +166,7 @@ class GitServer:
 
     def stop(self):
         for process in reversed(self.processes):
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # fcgiwrap does not tell its workers
         for process in self.processes:
             try:
                 process.wait(10)
