@@ -166,13 +166,17 @@ class GitServer:
 
     def stop(self):
         for process in reversed(self.processes):
-            os.killpg(process.pid, signal.SIGTERM)  # fcgiwrap does not tell its workers
+            process.terminate()
         for process in self.processes:
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            try:
+                os.killpg(process.pid, signal.SIGKILL)  # fcgiwrap's workers outlive it
+            except ProcessLookupError:
+                pass
         self.processes = []
 
     def log(self):
