@@ -8,8 +8,8 @@ import time
 
 import pytest
 import zips
+from described import check, described
 from mesh import Mesh
-from test_openapi import check, described
 
 SCHEMAS = {"/stats": "Stats", "/network": "Network", "/peers": "Peers", "/nodes": "Nodes",
            "/load": "Load", "/evaluation": "Evaluations"}

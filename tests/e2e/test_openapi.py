@@ -1,19 +1,14 @@
 """docs/openapi.json is what the node answers: every route is there, and nothing else."""
 
-import json
 import os
 import re
 
 import pytest
+from described import check, described
 from node import ROOT
 
 SCHEMAS = {"/stats": "Stats", "/network": "Network", "/peers": "Peers", "/nodes": "Nodes",
            "/load": "Load", "/ping": "Ping", "/evaluation": "Evaluations"}
-
-
-def described():
-    with open(os.path.join(ROOT, "docs", "openapi.json"), encoding="utf-8") as file:
-        return json.load(file)
 
 
 def routes():
@@ -21,28 +16,6 @@ def routes():
     with open(os.path.join(ROOT, "node", "api", "api.c"), encoding="utf-8") as file:
         rows = re.findall(r'\.method = "(\w+)",\s*\.pattern = "([^"]+)"', file.read())
     return {(method, re.sub(r"[:*](\w+)", r"{\1}", pattern)) for method, pattern in rows}
-
-
-def check(document, schema, value, where="answer"):
-    """The little of JSON Schema that the description uses."""
-    if "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float),
-             "boolean": bool, "null": type(None)}
-    wanted = schema.get("type", [])
-    wanted = [wanted] if isinstance(wanted, str) else wanted
-    assert not wanted or any(isinstance(value, kinds[kind]) for kind in wanted), (where, value)
-    assert "enum" not in schema or value in schema["enum"], (where, value)
-    if isinstance(value, dict):
-        known = schema.get("properties", {})
-        more = schema.get("additionalProperties")
-        assert set(schema.get("required", ())) <= set(value), (where, set(value))
-        for key, member in value.items():
-            assert key in known or isinstance(more, dict), f"{where}: {key} is not described"
-            check(document, known.get(key) or more, member, f"{where}.{key}")
-    if isinstance(value, list):
-        for at, member in enumerate(value):
-            check(document, schema["items"], member, f"{where}[{at}]")
 
 
 def test_it_is_served(node):
