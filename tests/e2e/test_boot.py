@@ -298,11 +298,17 @@ def install(tmp_path):
                "PATH": f"{tools}:{os.environ['PATH']}"}
         process = subprocess.Popen([os.path.join(ROOT, "deps", "install.sh"),
                                     str(tmp_path / "log"), "cmake", "nginx"], env=env,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   preexec_fn=heed_hangups)
         return process.wait(30) if wait else process
 
     run.policy, run.met = policy, lambda: met.read_text().splitlines() if met.exists() else []
     return run
+
+
+def heed_hangups():
+    """Whoever runs the tests under nohup passes on that SIGHUP is ignored, and no shell can undo that."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def test_no_service_is_started_while_packages_are_installed(install):
