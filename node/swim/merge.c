@@ -59,16 +59,17 @@ static void refute(struct swim *self, uint64_t gen, uint32_t ver)
 }
 
 /* An ALIVE about ourselves that is not ours. An older one is our own past, or the slower of two
- * processes with one identity: it hears of us. */
+ * processes with one identity: it hears of us. Of two that are equal, as when a folder was copied
+ * and both were started within a second, one goes above, so that the other hears of it. */
 static void hear_of_self(struct swim *self, const struct wire_member *record)
 {
     int order = member_compare(self->me, record->gen, record->ver);
     int place = wire_addr_compare(&record->addr, &self->me->record.addr);
     if (place != 0 && (order > 0 || (order == 0 && place > 0)))
         swim_end(self, SWIM_EXIT_COPY, &record->addr);
-    else if (order > 0)
+    else if (order > 0 || (order == 0 && place != 0))
         go_above(self, record->gen, record->ver);
-    else if (place != 0 || order < 0)
+    else if (order < 0)
         speak_up(self);
 }
 

@@ -407,6 +407,22 @@ static void the_end_of_versions_is_a_new_generation(void **unused)
     assert_int_equal(last.gen, 101);
 }
 
+/* Else nobody would take its record for news, and the other would never hear of it. */
+static void of_two_equal_processes_one_goes_above(void **unused)
+{
+    (void)unused;
+    given_members(3);
+    struct wire_member copy = record_of(0, 100, 0);
+    struct swim_view me;
+    copy.addr = addr_of(0);
+    copy.addr.port = 1; /* below ours */
+    tell(1, (struct wire_msg){.kind = WIRE_ALIVE, .alive = copy});
+    assert_int_equal(kinds[SWIM_EXIT], 0);
+    assert_true(swim_member(swim, id_node_short(&copy.node), &me));
+    assert_int_equal(me.member.gen, 100);
+    assert_int_equal(me.member.ver, 1);
+}
+
 static void the_older_of_two_processes_with_one_id_ends(void **unused)
 {
     (void)unused;
@@ -585,6 +601,7 @@ int main(void)
         row(an_old_disk_takes_a_higher_generation),
         row(a_death_of_a_later_generation_is_refuted_after_it_is_on_disk),
         row(the_end_of_versions_is_a_new_generation),
+        row(of_two_equal_processes_one_goes_above),
         row(the_older_of_two_processes_with_one_id_ends),
         row(the_newer_of_two_processes_with_one_id_speaks_up),
         row(of_two_equal_copies_one_ends),
