@@ -37,24 +37,17 @@ static void feed_modules(struct mesh *self, const struct doc *doc, const struct 
                                                .module_count = count});
 }
 
-/* A project that comes again, in another version, finds its environment where it was: of its name
- * and the nodes that are there, the highest weight wins (rendezvous hashing; Thaler and
- * Ravishankar, 1998). */
+/* A project that comes again, in another version, finds its environment where it was: its home is
+ * chosen by its name. */
 static uint64_t home_of(const struct mesh *self, const struct doc_project *project)
 {
     size_t count;
     const uint64_t *nodes = swim_alive(self->swim, &count);
     const uint64_t name = hash_u64(project->name, strlen(project->name));
     uint64_t home = 0;
-    uint64_t most = 0;
-    for (size_t i = 0; i < count; i++) {
-        const uint64_t pair[] = {name, nodes[i]};
-        uint64_t weight = hash_u64(pair, sizeof pair);
-        if (!home || weight > most) {
+    for (size_t i = 0; i < count; i++)
+        if (!home || hash_weight(name, nodes[i]) > hash_weight(name, home))
             home = nodes[i];
-            most = weight;
-        }
-    }
     return home;
 }
 

@@ -121,12 +121,6 @@ static bool can_be_home(const struct mesh *self, const struct submission *submis
            !(view.member.flags & WIRE_FLAG_DRAINING);
 }
 
-static uint64_t weight(uint64_t eval, uint64_t node)
-{
-    uint64_t both[2] = {eval, node};
-    return hash_u64(both, sizeof both);
-}
-
 static uint64_t find_home(const struct mesh *self, const struct submission *submission)
 {
     size_t count;
@@ -134,7 +128,8 @@ static uint64_t find_home(const struct mesh *self, const struct submission *subm
     uint64_t best = self->is_draining ? 0 : self->self;
     for (size_t i = 0; i < count; i++)
         if (can_be_home(self, submission, alive[i]) &&
-            (!best || weight(submission->eval, alive[i]) > weight(submission->eval, best)))
+            (!best ||
+             hash_weight(submission->eval, alive[i]) > hash_weight(submission->eval, best)))
             best = alive[i];
     return best ? best : self->self;
 }

@@ -49,12 +49,12 @@ static uint64_t rank_wait(const struct own *self, const struct doc *doc)
         return wait;
     if (!has_bundles(self, doc))
         return NEVER;
-    uint64_t weight = peers_weight(doc->id, self->self);
+    uint64_t weight = hash_weight(doc->id, self->self);
     wait += OUTSIDE_WAIT;
     for (size_t i = 0; i < self->peer_count; i++) {
-        const struct peer *peer = &self->peers[i];
+        const struct peer *peer = self->peers[i];
         if (can_lead(peer) && fence_index(fence, peer->id) < 0 &&
-            peers_weight(doc->id, peer->id) > weight)
+            hash_weight(doc->id, peer->id) > weight)
             wait += RANK_STEP;
     }
     return wait;
@@ -86,7 +86,7 @@ static uint64_t claim_wait(const struct own *self, const struct eval *eval, cons
         how = OWNED_BY_RESTARTED;
         wait = RESTART_WAIT;
     }
-    *situation = peers_weight(top.owner + how, top.epoch) | 1;
+    *situation = hash_weight(top.owner + how, top.epoch) | 1;
     if (how == OWNED_HERE || wait == NEVER)
         return wait;
     uint64_t rank = rank_wait(self, doc);

@@ -34,7 +34,7 @@ void own_free(struct own *self)
         return;
     evals_free(self);
     acceptor_free(self);
-    free(self->peers);
+    peers_free(self);
     free(self->appends);
     free(self->reads);
     free(self->asks);

@@ -39,8 +39,8 @@
 #define ASKS_MAX    1024
 
 struct peer {
+    uint64_t id; /* first: see byid.h */
     struct id_node node;
-    uint64_t id;
     uint64_t gen;
     enum own_member_state state;
     bool is_refused;
@@ -159,7 +159,7 @@ struct own {
     uint64_t now_ms, wall_ms, boot_ms;
     struct own_out *out; /* of this step */
 
-    struct peer *peers; /* by id */
+    struct peer **peers; /* by id */
     size_t peer_count, peer_room;
     struct eval **evals; /* by id */
     size_t eval_count, eval_room;
@@ -216,6 +216,7 @@ void evals_look_all(struct own *self);
 
 struct peer *peers_find(const struct own *self, uint64_t id);
 void peers_take(struct own *self, const struct own_member *member);
+void peers_free(struct own *self);
 bool peers_reachable(const struct own *self, uint64_t id);
 
 /* Says whether another member was ever there that has not left for good. */
@@ -227,9 +228,6 @@ bool peers_any_synced(const struct own *self);
  * at most `max`, without those of `but`. Returns how many. */
 size_t peers_best(const struct own *self, uint64_t id, const struct doc_fence *but,
                   struct id_node *out, size_t max);
-
-/* A node's place in the order of preference for an evaluation: larger is better. */
-uint64_t peers_weight(uint64_t id, uint64_t node);
 
 /* The index of a node in the fence, or -1. */
 int fence_index(const struct doc_fence *fence, uint64_t node);

@@ -1,26 +1,13 @@
 #include "node/own/own_inner.h"
 
+#include "proto/base/byid.h"
 #include "proto/base/mem.h"
 
 #include <string.h>
 
-static size_t place_of(const struct own *self, uint64_t id)
-{
-    size_t low = 0, high = self->peer_count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (self->peers[mid].id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
 struct peer *peers_find(const struct own *self, uint64_t id)
 {
-    size_t at = place_of(self, id);
-    return at < self->peer_count && self->peers[at].id == id ? &self->peers[at] : NULL;
+    return byid_find(self->peers, self->peer_count, id);
 }
 
 /* Whoever was waited for and is there gets what he has not answered at once. */
@@ -42,19 +29,14 @@ void peers_take(struct own *self, const struct own_member *member)
         return;
     struct peer *peer = peers_find(self, id);
     if (!peer) {
-        size_t at = place_of(self, id);
-        self->peers =
-            mem_grow(self->peers, &self->peer_room, self->peer_count + 1, sizeof *self->peers);
-        memmove(&self->peers[at + 1], &self->peers[at],
-                (self->peer_count - at) * sizeof *self->peers);
-        self->peer_count++;
-        peer = &self->peers[at];
-        *peer = (struct peer){.node = member->node, .id = id, .state = OWN_LEFT};
+        peer = mem_new(sizeof *peer);
+        *peer = (struct peer){.id = id, .node = member->node, .state = OWN_LEFT};
+        self->peers = byid_add(self->peers, &self->peer_count, &self->peer_room, peer);
     }
     bool came = member->state == OWN_ALIVE && peer->state != OWN_ALIVE;
     bool is_same = peer->gen == member->gen;
-    *peer = (struct peer){.node = member->node,
-                          .id = id,
+    *peer = (struct peer){.id = id,
+                          .node = member->node,
                           .gen = member->gen,
                           .state = member->state,
                           .is_refused = member->state == OWN_DEAD && member->is_refused,
@@ -62,6 +44,13 @@ void peers_take(struct own *self, const struct own_member *member)
                           .is_synced = peer->is_synced && is_same};
     if (came)
         send_again_soon(self);
+}
+
+void peers_free(struct own *self)
+{
+    for (size_t i = 0; i < self->peer_count; i++)
+        free(self->peers[i]);
+    free(self->peers);
 }
 
 bool peers_reachable(const struct own *self, uint64_t id)
@@ -73,7 +62,7 @@ bool peers_reachable(const struct own *self, uint64_t id)
 bool peers_known(const struct own *self)
 {
     for (size_t i = 0; i < self->peer_count; i++)
-        if (self->peers[i].state != OWN_LEFT)
+        if (self->peers[i]->state != OWN_LEFT)
             return true;
     return self->peer_count == 0 && self->config.had_peers;
 }
@@ -81,7 +70,7 @@ bool peers_known(const struct own *self)
 bool peers_any_alive(const struct own *self)
 {
     for (size_t i = 0; i < self->peer_count; i++)
-        if (self->peers[i].state == OWN_ALIVE)
+        if (self->peers[i]->state == OWN_ALIVE)
             return true;
     return false;
 }
@@ -89,19 +78,9 @@ bool peers_any_alive(const struct own *self)
 bool peers_any_synced(const struct own *self)
 {
     for (size_t i = 0; i < self->peer_count; i++)
-        if (self->peers[i].is_synced)
+        if (self->peers[i]->is_synced)
             return true;
     return false;
-}
-
-/* Rendezvous hashing (Thaler, Ravishankar 1998): each node ranks alike, and one that goes changes
- * nothing among the others. */
-uint64_t peers_weight(uint64_t id, uint64_t node)
-{
-    uint64_t mix = id * UINT64_C(0x9e3779b97f4a7c15) ^ node;
-    mix = (mix ^ mix >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    mix = (mix ^ mix >> 27) * UINT64_C(0x94d049bb133111eb);
-    return mix ^ mix >> 31;
 }
 
 int fence_index(const struct doc_fence *fence, uint64_t node)
@@ -127,10 +106,10 @@ size_t peers_best(const struct own *self, uint64_t id, const struct doc_fence *b
     while (count < max) {
         const struct peer *best = NULL;
         for (size_t i = 0; i < self->peer_count; i++) {
-            const struct peer *peer = &self->peers[i];
+            const struct peer *peer = self->peers[i];
             if (peer->state == OWN_ALIVE && !peer->is_draining && fence_index(but, peer->id) < 0 &&
                 !has_been_chosen(out, count, peer) &&
-                (!best || peers_weight(id, peer->id) > peers_weight(id, best->id)))
+                (!best || hash_weight(id, peer->id) > hash_weight(id, best->id)))
                 best = peer;
         }
         if (!best)

@@ -106,15 +106,15 @@ static size_t choose(struct sync *self, uint64_t out[PUSH_PEERS])
 {
     size_t seen = 0, count = 0;
     for (size_t i = 0; i < self->peer_count; i++) {
-        if (!self->peers[i].is_alive)
+        if (!self->peers[i]->is_alive)
             continue;
         seen++; /* reservoir sampling (Vitter 1985, algorithm R) */
         if (count < PUSH_PEERS) {
-            out[count++] = self->peers[i].id;
+            out[count++] = self->peers[i]->id;
         } else {
             uint64_t at = rand_below(&self->rand, seen);
             if (at < PUSH_PEERS)
-                out[at] = self->peers[i].id;
+                out[at] = self->peers[i]->id;
         }
     }
     return count;

@@ -21,7 +21,7 @@ static struct peer *next_peer(struct sync *self)
     bool is_time = self->now_ms >= self->next_round_ms;
     for (size_t i = 0; i < self->peer_count; i++) {
         size_t at = (self->peer_turn + i) % self->peer_count;
-        struct peer *peer = &self->peers[at];
+        struct peer *peer = self->peers[at];
         if (peer->is_alive && peer->is_wanted && (is_time || peer->is_urgent)) {
             self->peer_turn = at + 1;
             return peer;
@@ -55,9 +55,9 @@ void rounds_check_whole(struct sync *self)
 {
     size_t alive = 0;
     for (size_t i = 0; i < self->peer_count; i++) {
-        if (self->peers[i].is_alive && !self->peers[i].is_synced)
+        if (self->peers[i]->is_alive && !self->peers[i]->is_synced)
             return;
-        alive += self->peers[i].is_alive;
+        alive += self->peers[i]->is_alive;
     }
     if (alive > 0 && !self->is_whole) {
         self->is_whole = true;

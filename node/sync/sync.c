@@ -1,5 +1,6 @@
 #include "node/sync/sync_inner.h"
 
+#include "proto/base/byid.h"
 #include "proto/base/mem.h"
 
 #include <assert.h>
@@ -21,6 +22,8 @@ void sync_free(struct sync *self)
     if (!self)
         return;
     push_free(self);
+    for (size_t i = 0; i < self->peer_count; i++)
+        free(self->peers[i]);
     free(self->peers);
     free(self->waiting);
     free(self->busy);
@@ -85,23 +88,9 @@ uint64_t sync_digest(const struct sync *self, uint64_t id)
 
 /* ---- members --------------------------------------------------------------------------------- */
 
-static size_t place_of(const struct sync *self, uint64_t id)
-{
-    size_t low = 0, high = self->peer_count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (self->peers[mid].id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
 struct peer *sync_peer(const struct sync *self, uint64_t id)
 {
-    size_t at = place_of(self, id);
-    return at < self->peer_count && self->peers[at].id == id ? &self->peers[at] : NULL;
+    return byid_find(self->peers, self->peer_count, id);
 }
 
 static void peer_down(struct sync *self, uint64_t id)
@@ -117,14 +106,9 @@ static void on_member(struct sync *self, uint64_t id, bool is_alive)
     if (id == self->config.self)
         return;
     if (!peer) {
-        size_t at = place_of(self, id);
-        self->peers =
-            mem_grow(self->peers, &self->peer_room, self->peer_count + 1, sizeof *self->peers);
-        memmove(&self->peers[at + 1], &self->peers[at],
-                (self->peer_count - at) * sizeof *self->peers);
-        self->peer_count++;
-        peer = &self->peers[at];
-        *peer = (struct peer){.id = id};
+        peer = mem_new(sizeof *peer);
+        peer->id = id;
+        self->peers = byid_add(self->peers, &self->peer_count, &self->peer_room, peer);
     }
     bool came = is_alive && !peer->is_alive;
     peer->is_alive = is_alive;
@@ -229,7 +213,7 @@ void sync_step(struct sync *self, const struct sync_event *event, struct sync_ou
 static bool is_round_due(const struct sync *self)
 {
     for (size_t i = 0; !self->round.number && i < self->peer_count; i++)
-        if (self->peers[i].is_alive && self->peers[i].is_wanted)
+        if (self->peers[i]->is_alive && self->peers[i]->is_wanted)
             return true;
     return false;
 }

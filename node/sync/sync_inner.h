@@ -31,7 +31,7 @@
 #define CONFLICTS_MAX 256
 
 struct peer {
-    uint64_t id;
+    uint64_t id; /* first: see byid.h */
     bool is_alive;
     bool is_synced;
     bool is_wanted; /* a round is due */
@@ -86,7 +86,7 @@ struct sync {
     struct rand rand;
     uint64_t now_ms;
     struct sync_out *out; /* of this step */
-    struct peer *peers;   /* by id */
+    struct peer **peers;  /* by id */
     size_t peer_count, peer_room;
     size_t peer_turn; /* whose round is next */
     bool is_whole;

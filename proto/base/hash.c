@@ -51,6 +51,14 @@ uint64_t hash_u64(const void *bytes, size_t len)
     return value;
 }
 
+uint64_t hash_weight(uint64_t thing, uint64_t node)
+{
+    uint64_t mix = thing * UINT64_C(0x9e3779b97f4a7c15) ^ node;
+    mix = (mix ^ mix >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    mix = (mix ^ mix >> 27) * UINT64_C(0x94d049bb133111eb);
+    return mix ^ mix >> 31;
+}
+
 /* Eight tables, so that eight bytes are taken at a step ("slicing by 8"); filled before main(),
  * since more than one thread may ask. */
 static uint32_t crc_tables[8][256];

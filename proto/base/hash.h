@@ -35,6 +35,11 @@ int hash_from_hex(struct hash *self, const char *hex) __attribute__((warn_unused
 /* The first 64 bits of BLAKE2b, for digests that are combined by xor. */
 uint64_t hash_u64(const void *bytes, size_t len);
 
+/* How far `node` stands in the order of preference for `thing`: larger is better. All nodes rank
+ * alike, and one that goes changes nothing among the others: rendezvous hashing (Thaler and
+ * Ravishankar, 1998). */
+uint64_t hash_weight(uint64_t thing, uint64_t node);
+
 /* CRC-32C (Castagnoli; RFC 3720 appendix B.4); start with crc = 0. */
 uint32_t hash_crc32c(uint32_t crc, const void *bytes, size_t len);
 
