@@ -2,23 +2,21 @@
  * and a runner that do what they are asked: it goes on, and what it says itself can be read. What
  * it came to know stays for some thousand inputs, so that they meet more than an empty node.
  *
- * An input is a run of: who u8 | length u16, little-endian | a frame. `who` from 0xf0 on is no
- * frame: time passes, a link goes, a chore or module ends, a blob comes, something is submitted. */
+ * An input is a run of pieces (pieces.h), each a frame or an event: time passes, a link goes, a
+ * chore or module ends, a blob comes, something is submitted. */
 #include "node/mesh/mesh.h"
 #include "node/store/doc_copy.h"
 #include "proto/base/mem.h"
+#include "tests/fuzz/pieces.h"
 #include "tests/unit/own_core/fake_docs.h"
 
-#include <stdlib.h>
-
-#define LIVES    4096 /* inputs */
-#define PEERS    3
-#define SELF     2
-#define EVAL     4711
-#define WORKS    64
-#define WAITS    256
-#define STEP_MS  20
-#define HEAD_LEN 3
+#define LIVES   4096 /* inputs */
+#define PEERS   3
+#define SELF    2
+#define EVAL    4711
+#define WORKS   64
+#define WAITS   256
+#define STEP_MS 20
 
 struct wait {
     uint64_t token;
@@ -38,32 +36,17 @@ static unsigned inputs;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void expect(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
-static struct id_node node_k(unsigned k) { return (struct id_node){.bytes = {(uint8_t)k}}; }
-
-static struct wire_addr addr_k(unsigned k)
-{
-    return wire_addr_v4((const uint8_t[4]){10, 0, 0, (uint8_t)k}, 5001);
-}
-
 static uint64_t peer_k(unsigned k)
 {
     static const unsigned peers[PEERS] = {1, 3, 4};
-    struct id_node node = node_k(peers[k % PEERS]);
-    return id_node_short(&node);
+    return short_k(peers[k % PEERS]);
 }
 
 static void take_effect(const struct mesh_effect *effect)
 {
-    struct id_node self = node_k(SELF);
     if (effect->kind == MESH_SEND_FRAME) {
         owned_wire_msg msg = {0};
-        expect(effect->peer != id_node_short(&self));
+        expect(effect->peer != short_k(SELF));
         expect(wire_decode(effect->bytes, effect->len, &msg, NULL) == 0);
     } else if (effect->kind == MESH_APPEND || effect->kind == MESH_FETCH) {
         expect(wait_count < WAITS);
@@ -124,9 +107,8 @@ static void meet(unsigned k)
                                        .name = "n",
                                        .address = "n:5001"}};
     wire_packet_add(&packet, &alive);
-    struct id_node node = node_k(k);
     tell((struct mesh_event){.kind = MESH_DATAGRAM,
-                             .peer = id_node_short(&node),
+                             .peer = short_k(k),
                              .boot = k,
                              .addr = addr_k(k),
                              .bytes = packet.body.data,
@@ -236,20 +218,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!mesh)
         begin();
-    while (size >= HEAD_LEN) {
-        uint8_t who = data[0];
-        size_t len = (size_t)data[1] | (size_t)data[2] << 8;
-        data += HEAD_LEN;
-        size -= HEAD_LEN;
-        if (who >= 0xf0) {
-            happen(who, (uint16_t)len);
-        } else {
-            len = len < size ? len : size;
-            tell((struct mesh_event){
-                .kind = MESH_FRAME, .peer = peer_k(who), .bytes = data, .len = len});
-            data += len;
-            size -= len;
-        }
+    struct piece piece;
+    while (piece_next(&data, &size, &piece)) {
+        if (piece.who >= PIECE_EVENT)
+            happen(piece.who, piece.number);
+        else
+            tell((struct mesh_event){.kind = MESH_FRAME,
+                                     .peer = peer_k(piece.who),
+                                     .bytes = piece.bytes,
+                                     .len = piece.len});
         answer_waits(true);
         now_ms += STEP_MS;
         if (mesh_deadline(mesh) <= now_ms)

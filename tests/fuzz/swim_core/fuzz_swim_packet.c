@@ -2,16 +2,14 @@
  * and its limits, we stay alive in it, and what goes out can be read. What it came to know stays
  * for some thousand inputs.
  *
- * An input is a run of: who u8 | length u16, little-endian | a body. `who` from 0xf0 on is none:
- * time passes, a port is unreachable, a link breaks, a stream is up or refused. */
+ * An input is a run of pieces (pieces.h), each a body or an event: time passes, a port is
+ * unreachable, a link breaks, a stream is up or refused. */
 #include "node/swim/swim.h"
+#include "tests/fuzz/pieces.h"
 
-#include <stdlib.h>
-
-#define LIVES    4096 /* inputs */
-#define SELF     2
-#define STEP_MS  20
-#define HEAD_LEN 3
+#define LIVES   4096 /* inputs */
+#define SELF    2
+#define STEP_MS 20
 
 static struct swim *swim;
 static struct swim_out out;
@@ -22,25 +20,6 @@ static bool is_over;
 static unsigned inputs;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void expect(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
-static struct id_node node_k(unsigned k) { return (struct id_node){.bytes = {(uint8_t)k}}; }
-
-static uint64_t short_k(unsigned k)
-{
-    struct id_node node = node_k(k);
-    return id_node_short(&node);
-}
-
-static struct wire_addr addr_k(unsigned k)
-{
-    return wire_addr_v4((const uint8_t[4]){10, 0, 0, (uint8_t)k}, 5001);
-}
 
 static void begin(void)
 {
@@ -140,24 +119,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const unsigned peers[] = {1, 3, 4};
     if (!swim)
         begin();
-    while (size >= HEAD_LEN) {
-        unsigned who = data[0];
-        size_t len = (size_t)data[1] | (size_t)data[2] << 8;
-        data += HEAD_LEN;
-        size -= HEAD_LEN;
-        if (who >= 0xf0) {
-            happen((uint8_t)who, (uint16_t)len);
-        } else {
-            unsigned from = peers[who % 3];
-            len = len < size ? len : size;
+    struct piece piece;
+    while (piece_next(&data, &size, &piece)) {
+        unsigned from = peers[piece.who % 3];
+        if (piece.who >= PIECE_EVENT)
+            happen(piece.who, piece.number);
+        else
             tell((struct swim_event){.kind = SWIM_PACKET,
                                      .node = short_k(from),
                                      .boot = from,
                                      .addr = addr_k(from),
-                                     .bytes = {.data = data, .len = len}});
-            data += len;
-            size -= len;
-        }
+                                     .bytes = {.data = piece.bytes, .len = piece.len}});
         if (wants_gen) {
             tell((struct swim_event){.kind = SWIM_GEN_PERSISTED, .gen = wants_gen});
             wants_gen = 0;
