@@ -318,12 +318,9 @@ static int listen_on(struct node *self, const char *address, struct err *err)
     if (self->address[0])
         return 0;
     self->port = port;
-    const char *colon = strrchr(address, ':');
-    int host_len = colon ? (int)(colon - address) : (int)strlen(address);
-    if (self->options.advertise)
-        (void)snprintf(self->address, sizeof self->address, "%s", self->options.advertise);
-    else
-        (void)snprintf(self->address, sizeof self->address, "%.*s:%u", host_len, address, port);
+    owned_mem char *own = address_with_port(address, port);
+    (void)snprintf(self->address, sizeof self->address, "%s",
+                   self->options.advertise ? self->options.advertise : own);
     return 0;
 }
 
@@ -338,12 +335,8 @@ static int open_mesh(struct node *self, struct err *err)
     owned_mem char *shared = NULL;
     const char *listen = options->mesh;
     if (!listen) {
-        const char *colon = strrchr(first, ':');
-        int host_len = colon ? (int)(colon - first) : (int)strlen(first);
-        shared = !options->key_file && !address_is_loopback(first)
-                     ? mem_printf("127.0.0.1:%u", self->port)
-                     : mem_printf("%.*s:%u", host_len, first, self->port);
-        listen = shared;
+        bool is_narrowed = !options->key_file && !address_is_loopback(first);
+        listen = shared = address_with_port(is_narrowed ? "127.0.0.1" : first, self->port);
     }
     if (host_listen(self->host, listen, options->mesh != NULL, &port, err))
         return err_wrap(err, "mesh at %s", listen);
