@@ -306,4 +306,39 @@ static inline const struct doc *the_doc(const struct one *self)
     return fake_find(&self->docs, ID);
 }
 
+/* ---- the node of a scene --------------------------------------------------------------------- */
+
+static struct one *one;
+
+static inline int set_up(void **state)
+{
+    (void)state;
+    one = one_new();
+    return 0;
+}
+
+static inline int tear_down(void **state)
+{
+    (void)state;
+    one_free(one);
+    return 0;
+}
+
+static inline void start(uint8_t k, enum own_mutation mutation)
+{
+    struct own_config config = one_config(one, k);
+    config.mutation = mutation;
+    one_start(one, &config);
+}
+
+static inline void start_with_peers(uint8_t k, enum own_mutation mutation)
+{
+    start(k, mutation);
+    for (uint8_t other = A; other <= C; other++)
+        if (other != k)
+            member(one, other, 1, OWN_ALIVE);
+}
+
+static const struct doc_ballot none;
+
 #endif

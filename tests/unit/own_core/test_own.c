@@ -1,39 +1,6 @@
 /* Accepting, the acceptor's side, what people ask. */
 #include "tests/unit/own_core/one_node.h"
 
-static struct one *one;
-
-static int set_up(void **state)
-{
-    (void)state;
-    one = one_new();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    one_free(one);
-    return 0;
-}
-
-static void start(uint8_t k, enum own_mutation mutation)
-{
-    struct own_config config = one_config(one, k);
-    config.mutation = mutation;
-    one_start(one, &config);
-}
-
-static void start_with_peers(uint8_t k, enum own_mutation mutation)
-{
-    start(k, mutation);
-    for (uint8_t other = A; other <= C; other++)
-        if (other != k)
-            member(one, other, 1, OWN_ALIVE);
-}
-
-static const struct doc_ballot none;
-
 /* ---- accepting ------------------------------------------------------------------------------- */
 
 static void a_mesh_of_one_does_all_alone(void **unused)
