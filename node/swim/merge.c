@@ -151,8 +151,10 @@ void merge_alive(struct swim *self, const struct wire_member *record, enum sourc
             exchange_want(self, node);
     } else if (order == 0 && member->is_bare) {
         member->is_bare = false;
-        if (table_set_attributes(member, record))
+        if (table_set_attributes(member, record)) {
+            table_set(self, member, record->gen, record->ver, member->record.st);
             swim_change(self, node, SWIM_CHANGED);
+        }
     }
 }
 

@@ -13,14 +13,14 @@ struct heard {
     bool is_answer;
 };
 
-/* Another process has our id. Its words are heard as far as they are about ourselves; it is told of
- * us, so that the older of the two can see that it is. */
-static void hear_copy(struct swim *self, const struct swim_event *event)
+/* One of two processes with one id is told of the other, so that the older can see that it is. */
+static void tell_copy(struct swim *self, const struct swim_event *event, const struct member *newer)
 {
     if (self->copy_told_ms != 0 && self->now_ms - self->copy_told_ms < self->timing.period_ms)
         return;
     self->copy_told_ms = self->now_ms ? self->now_ms : 1;
-    struct wire_msg alive = {.kind = WIRE_ALIVE, .alive = self->me->record};
+    struct wire_msg alive = {.kind = WIRE_ALIVE, .alive = newer->record};
+    alive.alive.st = WIRE_STATE_ALIVE;
     rumor_send(self, &event->addr, NULL, &alive, 1);
 }
 
@@ -135,8 +135,12 @@ static void note_sender(struct swim *self, struct member *member, const struct h
 {
     const struct wire_packet_head *head = &heard->head;
     int order = member_compare(member, head->gen, head->ver);
-    if (order < 0)
-        return; /* of its past */
+    if (order < 0) { /* of its past, or of a copy of it that lives on elsewhere */
+        if (member_is_up(member) &&
+            wire_addr_compare(&heard->event->addr, &member->record.addr) != 0)
+            tell_copy(self, heard->event, member);
+        return;
+    }
     member->heard_ms = self->now_ms;
     if (swim_leaving(self) || member->record.st == WIRE_STATE_LEFT)
         return;
@@ -167,7 +171,7 @@ void packet_hear(struct swim *self, const struct swim_event *event)
         return;
     }
     if (event->node == self->me->node) {
-        hear_copy(self, event);
+        tell_copy(self, event, self->me); /* and its words about ourselves are heard */
         hear_messages(self, &heard, &reader);
         return;
     }

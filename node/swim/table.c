@@ -74,8 +74,7 @@ static uint32_t hash_of_member(const struct member *member)
 {
     if (!member_is_up(member))
         return 0;
-    const struct wire_member *record = &member->record;
-    return (uint32_t)wire_member_hash(member->node, record->gen, record->ver, record->st);
+    return (uint32_t)wire_member_hash(&member->record);
 }
 
 static void count(struct swim *self, struct member *member, int sign)

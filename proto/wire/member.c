@@ -33,13 +33,16 @@ static uint8_t *put(uint8_t *at, uint64_t value, int bytes)
     return at;
 }
 
-uint64_t wire_member_hash(uint64_t node, uint64_t gen, uint32_t ver, enum wire_state st)
+uint64_t wire_member_hash(const struct wire_member *self)
 {
-    uint8_t bytes[21];
-    uint8_t *at = put(bytes, node, 8);
-    at = put(at, gen, 8);
-    at = put(at, ver, 4);
-    *at = (uint8_t)st;
+    uint8_t bytes[21 + 19];
+    uint8_t *at = put(bytes, id_node_short(&self->node), 8);
+    at = put(at, self->gen, 8);
+    at = put(at, self->ver, 4);
+    at = put(at, self->st, 1);
+    at = put(at, self->addr.family, 1);
+    memcpy(at, self->addr.ip, sizeof self->addr.ip);
+    put(at + sizeof self->addr.ip, self->addr.port, 2);
     return hash_u64(bytes, sizeof bytes);
 }
 

@@ -73,10 +73,11 @@ struct wire_member {
 /* Order of two records of one node: (gen, ver, st). Negative, 0 or positive; the larger wins. */
 int wire_member_compare(const struct wire_member *a, const struct wire_member *b);
 
-/* 64 bits of BLAKE2b (hash_u64()) over (node, gen, ver, st), big-endian. A table's digest is the
- * xor over its records; its low 32 bits are `mhash` in packets, those of one record its tag in
- * MSYNC. */
-uint64_t wire_member_hash(uint64_t node, uint64_t gen, uint32_t ver, enum wire_state st);
+/* 64 bits of BLAKE2b (hash_u64()) over (node, gen, ver, st) and the address (family, ip, port),
+ * big-endian. A table's digest is the xor over its records; its low 32 bits are `mhash` in packets,
+ * those of one record its tag in MSYNC. The address is in it so that two processes with one id are
+ * told apart even when they are equal in all else. */
+uint64_t wire_member_hash(const struct wire_member *self);
 
 /* Says whether a text may be sent as a name or an address: at most `max` bytes of valid UTF-8
  * without control characters. What fails this on arrival refuses the message. */

@@ -55,7 +55,9 @@ static void frame(uint32_t from, struct wire_msg msg)
 
 static uint32_t tag_of(uint32_t index, uint64_t gen, uint32_t ver, enum wire_state st)
 {
-    return (uint32_t)wire_member_hash(id_of(index), gen, ver, st);
+    struct wire_member record = record_of(index, gen, ver);
+    record.st = st;
+    return (uint32_t)wire_member_hash(&record);
 }
 
 /* ---- joining -----------------------------------------------------------------------------------
@@ -251,6 +253,15 @@ static void what_differs_is_given_and_asked_for(void **unused)
     frame(1, (struct wire_msg){.kind = WIRE_MSYNC,
                                .msync = {.tags = same, .tag_count = countof(same)}});
     assert_int_equal(kinds[SWIM_SEND_FRAME], 0);
+
+    /* Equal but for where it lives: two processes with one id, and one of them asks. */
+    struct wire_member elsewhere = record_of(1, 100, 0);
+    elsewhere.addr.port++;
+    same[1].tag = (uint32_t)wire_member_hash(&elsewhere);
+    frame(1, (struct wire_msg){.kind = WIRE_MSYNC,
+                               .msync = {.tags = same, .tag_count = countof(same)}});
+    assert_int_equal(given_count, 1);
+    assert_int_equal(given[0], id_of(1));
 }
 
 static void an_older_record_is_answered_with_ours_and_a_need_is_met(void **unused)

@@ -423,6 +423,38 @@ static void of_two_equal_processes_one_goes_above(void **unused)
     assert_int_equal(me.member.ver, 1);
 }
 
+/* The older of two processes with one id still says what it says, from elsewhere. */
+static void a_copy_of_a_member_s_past_is_told_of_it(void **unused)
+{
+    (void)unused;
+    given_members(3);
+    struct wire_member newer = record_of(2, 101, 0);
+    newer.addr = addr_of(50);
+    tell(1, (struct wire_msg){.kind = WIRE_ALIVE, .alive = newer});
+    forget();
+    struct wire_packet packet = packet_of(2, 100, 4);
+    deliver(2, &packet);
+    const struct said *said_to_it = find_said(WIRE_ALIVE, 2);
+    assert_non_null(said_to_it);
+    assert_int_equal(said_to_it->node, id_of(2));
+    assert_int_equal(said_to_it->gen, 101);
+    forget();
+    packet = packet_of(2, 100, 4); /* not for each of its packets */
+    deliver(2, &packet);
+    assert_null(find_said(WIRE_ALIVE, 2));
+}
+
+static void a_late_packet_of_a_member_is_not_answered(void **unused)
+{
+    (void)unused;
+    given_members(3);
+    tell_alive(2, 2, 100, 4);
+    forget();
+    struct wire_packet packet = packet_of(2, 100, 3);
+    deliver(2, &packet);
+    assert_int_equal(said_count, 0);
+}
+
 static void the_older_of_two_processes_with_one_id_ends(void **unused)
 {
     (void)unused;
@@ -602,6 +634,8 @@ int main(void)
         row(a_death_of_a_later_generation_is_refuted_after_it_is_on_disk),
         row(the_end_of_versions_is_a_new_generation),
         row(of_two_equal_processes_one_goes_above),
+        row(a_copy_of_a_member_s_past_is_told_of_it),
+        row(a_late_packet_of_a_member_is_not_answered),
         row(the_older_of_two_processes_with_one_id_ends),
         row(the_newer_of_two_processes_with_one_id_speaks_up),
         row(of_two_equal_copies_one_ends),
