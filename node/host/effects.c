@@ -14,6 +14,11 @@ static void on_appended(void *arg, const struct err *err, unsigned changed)
     enum err_code code = err ? err->code : ERR_NONE;
     if (code != ERR_NONE)
         log_error("append_failed", "%s", err->text);
+    /* The same record comes from several nodes: once is enough. */
+    if ((changed & DOC_CHANGED_RES) && !pending->host->is_gone) {
+        host_copy_results(pending->host, pending->delta);
+        executor_learn(pending->host->executor, pending->delta);
+    }
     host_feed(pending->host, (struct mesh_event){.kind = MESH_APPENDED,
                                                  .token = pending->token,
                                                  .is_ok = code == ERR_NONE,
@@ -24,10 +29,8 @@ static void on_appended(void *arg, const struct err *err, unsigned changed)
 static void append(struct host *self, const struct mesh_effect *effect)
 {
     struct pending *pending = mem_new(sizeof *pending);
-    *pending = (struct pending){.host = self, .token = effect->token};
+    *pending = (struct pending){.host = self, .token = effect->token, .delta = effect->delta};
     store_apply(self->config.store, effect->delta, on_appended, pending);
-    host_copy_results(self, effect->delta);
-    executor_learn(self->executor, effect->delta);
 }
 
 static void persist_generation(struct host *self, uint64_t gen)

@@ -103,12 +103,6 @@ static void on_frame(void *arg, uint64_t nid, const uint8_t *frame, size_t len)
               (struct mesh_event){.kind = MESH_FRAME, .peer = nid, .bytes = frame, .len = len});
 }
 
-static void on_link_up(void *arg, uint64_t nid, const struct net_hello *hello)
-{
-    (void)hello;
-    host_feed(arg, (struct mesh_event){.kind = MESH_LINK_UP, .peer = nid});
-}
-
 static void on_link_down(void *arg, uint64_t nid, enum net_down how)
 {
     struct host *self = arg;
@@ -133,7 +127,6 @@ static void on_probed(void *arg, uint32_t seq, enum net_probed how)
 static const struct net_events net_events = {.datagram = on_datagram,
                                              .unreachable = on_unreachable,
                                              .frame = on_frame,
-                                             .link_up = on_link_up,
                                              .link_down = on_link_down,
                                              .probed = on_probed};
 

@@ -41,6 +41,7 @@ struct answer {
 struct pending {
     struct host *host;
     uint64_t token;
+    const struct delta *delta; /* the mesh's, until it hears how it went */
 };
 
 /* Blobs that the mesh wants together. */

@@ -5,7 +5,6 @@
 
 static void tell_mesh(const struct mesh_counters *from, mesh_counter_fn *fn, void *arg)
 {
-    TELL("mesh", from, bad_datagrams);
     TELL("mesh", from, bad_frames);
     TELL("mesh", from, unknown_messages);
     TELL("mesh", from, refused_deltas);

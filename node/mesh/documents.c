@@ -48,6 +48,7 @@ static void tell_asker(struct mesh *self, const struct append *append,
                        const struct mesh_event *event)
 {
     bool is_ok = event->is_ok;
+    struct ending ending = append->ending;
     switch (append->who) {
     case APPEND_FOR_OWN:
         mesh_note_own(self, (struct own_event){.kind = OWN_APPENDED,
@@ -66,17 +67,14 @@ static void tell_asker(struct mesh *self, const struct append *append,
         break;
     case APPEND_FOR_RESULT:
         if (is_ok)
-            mesh_confirm(self, append);
+            mesh_confirm(self, &ending);
         break;
     case APPEND_FOR_END:
-        /* What could not be written has not happened. */
-        mesh_note_agent(self,
-                        (struct agent_event){.kind = append->work.m == WORK_CHORE ? AGENT_PREPARED
-                                                                                  : AGENT_ENDED,
-                                             .work = append->work,
-                                             .end = is_ok ? append->end : WORK_LOST,
-                                             .blame = is_ok ? append->blame : WORK_BLAME_CLUSTER,
-                                             .took_ms = append->took_ms});
+        if (!is_ok) { /* what could not be written has not happened */
+            ending.end = WORK_LOST;
+            ending.blame = WORK_BLAME_CLUSTER;
+        }
+        mesh_tell_ending(self, &ending);
         break;
     case APPEND_FOR_NOBODY:
         break;
@@ -135,19 +133,14 @@ struct fetch *mesh_fetch(struct mesh *self, const struct hash *blobs, size_t cou
                          const uint64_t *sources, size_t source_count)
 {
     struct fetch *fetch = mem_new(sizeof *fetch);
-    struct hash *blobs_copy = mesh_scratch(self, count * sizeof *blobs);
-    uint64_t *sources_copy = mesh_scratch(self, (source_count + 1) * sizeof *sources);
-    memcpy(blobs_copy, blobs, count * sizeof *blobs);
-    if (source_count)
-        memcpy(sources_copy, sources, source_count * sizeof *sources);
     fetch->token = ++self->last_token;
     fetch->next = self->fetches;
     self->fetches = fetch;
     struct mesh_effect *effect = mesh_effect(self, MESH_FETCH);
     effect->token = fetch->token;
-    effect->blobs = blobs_copy;
+    effect->blobs = mesh_copy(self, blobs, count * sizeof *blobs);
     effect->blob_count = count;
-    effect->sources = sources_copy;
+    effect->sources = mesh_copy(self, sources, source_count * sizeof *sources);
     effect->source_count = source_count;
     return fetch;
 }

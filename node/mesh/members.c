@@ -123,26 +123,11 @@ static void on_told(struct mesh *self, const struct wire_msg *msg)
 
 static void send_datagram(struct mesh *self, const struct swim_effect *from)
 {
-    char *copy = mesh_scratch(self, from->bytes.len);
-    memcpy(copy, from->bytes.data, from->bytes.len);
     struct mesh_effect *effect = mesh_effect(self, MESH_SEND_DATAGRAM);
     effect->addr = from->addr;
     effect->peer = from->node;
-    effect->bytes = copy;
+    effect->bytes = mesh_copy(self, from->bytes.data, from->bytes.len);
     effect->len = from->bytes.len;
-}
-
-static void send_frame(struct mesh *self, const struct swim_effect *from)
-{
-    owned_buf bytes = BUF_INIT;
-    wire_encode(from->msg, &bytes);
-    char *copy = mesh_scratch(self, bytes.len);
-    memcpy(copy, bytes.data, bytes.len);
-    struct mesh_effect *effect = mesh_effect(self, MESH_SEND_FRAME);
-    effect->peer = from->node;
-    effect->addr = from->addr;
-    effect->bytes = copy;
-    effect->len = bytes.len;
 }
 
 static void exit_with(struct mesh *self, enum swim_exit why)
@@ -159,7 +144,7 @@ static void act(struct mesh *self, const struct swim_effect *effect)
         send_datagram(self, effect);
         break;
     case SWIM_SEND_FRAME:
-        send_frame(self, effect);
+        mesh_send_to(self, effect->node, &effect->addr, effect->msg);
         break;
     case SWIM_CONNECT:
         out = mesh_effect(self, MESH_PROBE);

@@ -158,8 +158,6 @@ static void take(struct mesh *self, const struct mesh_event *event)
     case MESH_FRAME:
         mesh_frame(self, event->peer, event->bytes, event->len);
         break;
-    case MESH_LINK_UP:
-        break;
     case MESH_LINK_DOWN:
         mesh_link_down(self, event);
         break;

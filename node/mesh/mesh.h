@@ -75,7 +75,6 @@ enum mesh_event_kind {
     MESH_DATAGRAM,    /* addr, peer, boot, bytes: opened and not a replay */
     MESH_SEND_FAILED, /* addr: the system refused a datagram */
     MESH_FRAME,       /* peer, bytes */
-    MESH_LINK_UP,     /* peer */
     MESH_LINK_DOWN,   /* peer, link_end */
     MESH_PROBED,      /* token, is_ok: `peer` itself answers there; else refused. In vain, or
                          another node answers: say nothing. (Who only sees that something listens
@@ -132,7 +131,7 @@ enum mesh_effect_kind {
     MESH_SEND_FRAME,    /* peer, addr, bytes: over its link, opened when there is none */
     MESH_PROBE,         /* token, addr, peer: a link to it, or one that is up */
 
-    MESH_APPEND,      /* token, delta */
+    MESH_APPEND,      /* token, delta: borrowed until its MESH_APPENDED was given */
     MESH_FETCH,       /* token, blobs, sources: all of these blobs, from any of these peers */
     MESH_PERSIST_GEN, /* gen */
 
@@ -238,7 +237,6 @@ struct mesh_load mesh_load(const struct mesh *self);
 
 /* What was not understood or refused, by reason, since the start. */
 struct mesh_counters {
-    uint64_t bad_datagrams;
     uint64_t bad_frames;
     uint64_t unknown_messages;
     uint64_t refused_deltas;

@@ -44,16 +44,21 @@ enum append_for {
     APPEND_FOR_NOBODY, /* nothing hangs on it */
 };
 
-struct append {
-    uint64_t token;
-    enum append_for who;
-    uint64_t inner; /* the asker's token */
-    uint64_t peer;
-    struct delta delta; /* owned */
+/* How an attempt ended. */
+struct ending {
+    uint64_t peer; /* its executor; 0: this node */
     struct work work;
     enum work_end end;
     enum work_blame blame;
     uint32_t took_ms;
+};
+
+struct append {
+    uint64_t token;
+    enum append_for who;
+    uint64_t inner;       /* the asker's token */
+    struct delta delta;   /* owned */
+    struct ending ending; /* of what left it: APPEND_FOR_RESULT, APPEND_FOR_END */
     struct append *next;
 };
 
@@ -157,6 +162,7 @@ void mesh_hold(struct mesh *self, void *what, void (*fini)(void *what));
 
 /* Returns memory until the next step. */
 void *mesh_scratch(struct mesh *self, size_t bytes);
+void *mesh_copy(struct mesh *self, const void *bytes, size_t len);
 
 /* Adds an effect, zero but for its kind. Valid until the next one is added. */
 struct mesh_effect *mesh_effect(struct mesh *self, enum mesh_effect_kind kind);
@@ -176,6 +182,10 @@ void mesh_take_notes(struct mesh *self);
 
 /* Sends a message over the link with `peer`, never this node. */
 void mesh_send(struct mesh *self, uint64_t peer, const struct wire_msg *msg);
+
+/* The same to one who need not be a member yet. */
+void mesh_send_to(struct mesh *self, uint64_t peer, const struct wire_addr *addr,
+                  const struct wire_msg *msg);
 
 /* Attempts as messages name them. Valid until the next step. */
 const struct wire_ref *mesh_refs(struct mesh *self, const struct work_item *items, size_t count);
@@ -244,6 +254,9 @@ size_t mesh_sources(const struct mesh *self, const struct doc *doc, uint64_t *ou
 
 void mesh_agent(struct mesh *self, const struct agent_event *event);
 void mesh_ended(struct mesh *self, const struct mesh_event *event);
+
+/* Tells the agent of the end of an attempt here. */
+void mesh_tell_ending(struct mesh *self, const struct ending *ending);
 void mesh_chore_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok);
 
 /* From the runner (no peer), or from an executor. */
@@ -321,6 +334,6 @@ void mesh_on_beat(struct mesh *self, uint64_t peer, const struct wire_beat *beat
 void mesh_on_progress(struct mesh *self, uint64_t peer, const struct wire_progress *progress);
 
 /* Ends an attempt of ours at `peer`, and confirms it. */
-void mesh_confirm(struct mesh *self, const struct append *append);
+void mesh_confirm(struct mesh *self, const struct ending *ending);
 
 #endif

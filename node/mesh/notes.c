@@ -27,6 +27,12 @@ void mesh_release_holds(struct mesh *self)
 
 void *mesh_scratch(struct mesh *self, size_t bytes) { return arena_take(self->out->arena, bytes); }
 
+void *mesh_copy(struct mesh *self, const void *bytes, size_t len)
+{
+    void *copy = mesh_scratch(self, len + 1);
+    return len ? memcpy(copy, bytes, len) : copy;
+}
+
 struct mesh_effect *mesh_effect(struct mesh *self, enum mesh_effect_kind kind)
 {
     struct mesh_out *out = self->out;
@@ -109,21 +115,24 @@ void mesh_take_notes(struct mesh *self)
     self->note_next = self->note_count = 0;
 }
 
+void mesh_send_to(struct mesh *self, uint64_t peer, const struct wire_addr *addr,
+                  const struct wire_msg *msg)
+{
+    owned_buf bytes = BUF_INIT;
+    assert(peer != self->self);
+    wire_encode(msg, &bytes);
+    struct mesh_effect *effect = mesh_effect(self, MESH_SEND_FRAME);
+    effect->peer = peer;
+    effect->addr = *addr;
+    effect->bytes = mesh_copy(self, bytes.data, bytes.len);
+    effect->len = bytes.len;
+}
+
 void mesh_send(struct mesh *self, uint64_t peer, const struct wire_msg *msg)
 {
     struct swim_view view;
-    assert(peer != self->self);
-    if (!swim_member(self->swim, peer, &view))
-        return;
-    owned_buf bytes = BUF_INIT;
-    wire_encode(msg, &bytes);
-    char *copy = mesh_scratch(self, bytes.len);
-    memcpy(copy, bytes.data, bytes.len);
-    struct mesh_effect *effect = mesh_effect(self, MESH_SEND_FRAME);
-    effect->peer = peer;
-    effect->addr = view.member.addr;
-    effect->bytes = copy;
-    effect->len = bytes.len;
+    if (swim_member(self->swim, peer, &view))
+        mesh_send_to(self, peer, &view.member.addr, msg);
 }
 
 const struct wire_ref *mesh_refs(struct mesh *self, const struct work_item *items, size_t count)

@@ -38,20 +38,20 @@ void mesh_on_refuse(struct mesh *self, uint64_t peer, const struct wire_refuse *
                                                    .refusal = (enum work_refusal)refuse->why});
 }
 
-void mesh_confirm(struct mesh *self, const struct append *append)
+void mesh_confirm(struct mesh *self, const struct ending *ending)
 {
-    const struct work *work = &append->work;
+    const struct work *work = &ending->work;
     struct wire_done done = {
         .fence = mesh_fence(work->ballot), .p = work->p, .m = work->m, .n = (uint16_t)work->n};
     struct wire_msg msg = {.kind = WIRE_RESULT_OK,
                            .result_ok = {.eid = work->eval, .done = &done, .done_count = 1}};
-    mesh_send(self, append->peer, &msg);
+    mesh_send(self, ending->peer, &msg);
     mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ENDED,
-                                               .peer = append->peer,
+                                               .peer = ending->peer,
                                                .work = *work,
-                                               .end = append->end,
-                                               .blame = append->blame,
-                                               .prepare_ms = append->took_ms});
+                                               .end = ending->end,
+                                               .blame = ending->blame,
+                                               .prepare_ms = ending->took_ms});
 }
 
 static bool is_result_of(const struct delta *delta, uint64_t eval)
@@ -61,7 +61,7 @@ static bool is_result_of(const struct delta *delta, uint64_t eval)
 }
 
 /* What a RESULT says of its attempt; false: nothing that has a meaning here. */
-static bool read_end(uint64_t peer, const struct wire_result *result, struct append *out)
+static bool read_end(uint64_t peer, const struct wire_result *result, struct ending *out)
 {
     static const enum work_end ends[] = {[WIRE_OUTCOME_DONE] = WORK_DONE,
                                          [WIRE_OUTCOME_LOST] = WORK_LOST,
@@ -70,7 +70,7 @@ static bool read_end(uint64_t peer, const struct wire_result *result, struct app
     if (result->outcome < WIRE_OUTCOME_DONE || result->outcome > WIRE_OUTCOME_UNPREPARED ||
         result->blame > WORK_BLAME_CLUSTER)
         return false;
-    *out = (struct append){.peer = peer,
+    *out = (struct ending){.peer = peer,
                            .work = {.eval = result->eid,
                                     .p = result->p,
                                     .m = result->m,
@@ -82,39 +82,28 @@ static bool read_end(uint64_t peer, const struct wire_result *result, struct app
     return true;
 }
 
-static void append_result(struct mesh *self, const struct append *end, const struct delta *delta,
-                          bool is_mine)
-{
-    struct append *append =
-        mesh_append(self, is_mine ? APPEND_FOR_RESULT : APPEND_FOR_NOBODY, delta);
-    append->peer = end->peer;
-    append->work = end->work;
-    append->end = end->end;
-    append->blame = end->blame;
-    append->took_ms = end->took_ms;
-}
-
 /* Whoever leads the evaluation confirms: others keep the record too, but the executor must not
  * think that its owner has it. */
 void mesh_on_result(struct mesh *self, uint64_t peer, const struct wire_result *result)
 {
     owned_delta delta = {0};
     struct err err = ERR_INIT;
-    struct append end;
+    struct ending ending;
     bool is_mine = own_is_active(self->own, result->eid, NULL);
-    if (!read_end(peer, result, &end)) {
+    if (!read_end(peer, result, &ending)) {
         self->counters.bad_frames++;
     } else if (result->delta.len == 0) {
         if (is_mine)
-            mesh_confirm(self, &end);
+            mesh_confirm(self, &ending);
     } else if (delta_decode((const char *)result->delta.data, result->delta.len, &delta, &err) ||
                !is_result_of(&delta, result->eid)) {
         self->counters.refused_deltas++;
-    } else if (end.end != WORK_UNPREPARED || end.blame != WORK_BLAME_CLUSTER) {
-        append_result(self, &end, &delta, is_mine);
+    } else if (ending.end != WORK_UNPREPARED || ending.blame != WORK_BLAME_CLUSTER) {
+        enum append_for who = is_mine ? APPEND_FOR_RESULT : APPEND_FOR_NOBODY;
+        mesh_append(self, who, &delta)->ending = ending;
     } else if (is_mine) { /* another node may do better */
-        mesh_keep_failure(self, &end.work, &delta);
-        mesh_confirm(self, &end);
+        mesh_keep_failure(self, &ending.work, &delta);
+        mesh_confirm(self, &ending);
     }
 }
 

@@ -131,11 +131,20 @@ static void claim(struct mesh *self, const struct agent_effect *from, const uint
     mesh_send(self, from->owner, &msg);
 }
 
+void mesh_tell_ending(struct mesh *self, const struct ending *ending)
+{
+    bool is_chore = ending->work.m == WORK_CHORE;
+    mesh_note_agent(self, (struct agent_event){.kind = is_chore ? AGENT_PREPARED : AGENT_ENDED,
+                                               .work = ending->work,
+                                               .end = ending->end,
+                                               .blame = ending->blame,
+                                               .took_ms = ending->took_ms});
+}
+
 static void end_chore(struct mesh *self, const struct work *work, enum work_end end)
 {
-    mesh_note_agent(
-        self, (struct agent_event){
-                  .kind = AGENT_PREPARED, .work = *work, .end = end, .blame = WORK_BLAME_CLUSTER});
+    mesh_tell_ending(self,
+                     &(struct ending){.work = *work, .end = end, .blame = WORK_BLAME_CLUSTER});
 }
 
 /* The bundles come first. */
@@ -357,37 +366,29 @@ static void append_why_not(struct mesh *self, const struct mesh_event *event)
     struct append *append =
         mesh_append(self, APPEND_FOR_END,
                     &(struct delta){.id = event->work.eval, .plans = &plan, .plan_count = 1});
-    append->work = event->work;
-    append->end = WORK_UNPREPARED;
-    append->blame = WORK_BLAME_PROJECT;
+    append->ending =
+        (struct ending){.work = event->work, .end = WORK_UNPREPARED, .blame = WORK_BLAME_PROJECT};
 }
 
 void mesh_ended(struct mesh *self, const struct mesh_event *event)
 {
     const struct work *work = &event->work;
+    struct ending ending = {
+        .work = *work, .end = event->end, .blame = event->blame, .took_ms = event->took_ms};
     bool is_chore = work->m == WORK_CHORE;
+    bool is_failure = event->end == WORK_UNPREPARED && event->blame == WORK_BLAME_CLUSTER;
     if (!is_chore)
         mesh_forget_progress(self, work->eval, work->p, work->m);
-    bool is_failure = event->end == WORK_UNPREPARED && event->blame == WORK_BLAME_CLUSTER;
     if (event->delta && is_failure)
         mesh_keep_failure(self, work, event->delta);
-    if (event->delta && !is_failure) {
-        /* The slot is free at once; the end is told when it is durable. */
-        mesh_note_agent(self, (struct agent_event){.kind = AGENT_FREED, .work = *work});
-        if (is_chore && is_too_large(event->delta)) {
-            append_why_not(self, event);
-            return;
-        }
-        struct append *append = mesh_append(self, APPEND_FOR_END, event->delta);
-        append->work = *work;
-        append->end = event->end;
-        append->blame = event->blame;
-        append->took_ms = event->took_ms;
+    if (!event->delta || is_failure) {
+        mesh_tell_ending(self, &ending);
         return;
     }
-    mesh_note_agent(self, (struct agent_event){.kind = is_chore ? AGENT_PREPARED : AGENT_ENDED,
-                                               .work = *work,
-                                               .end = event->end,
-                                               .blame = event->blame,
-                                               .took_ms = event->took_ms});
+    /* The slot is free at once; the end is told when it is durable. */
+    mesh_note_agent(self, (struct agent_event){.kind = AGENT_FREED, .work = *work});
+    if (is_chore && is_too_large(event->delta))
+        append_why_not(self, event);
+    else
+        mesh_append(self, APPEND_FOR_END, event->delta)->ending = ending;
 }

@@ -149,15 +149,6 @@ static void connected(struct sim *self, unsigned at, unsigned peer)
     far->is_up = end->is_up = true;
     far->is_opening = end->is_opening = false;
     tell(self, peer, at, LINK_ACCEPTED, far->conn, 0);
-    node_step(self, node, &(struct mesh_event){.kind = MESH_LINK_UP, .peer = end->peer_id});
-    pump(self, at, peer);
-}
-
-static void accepted(struct sim *self, unsigned at, unsigned peer)
-{
-    struct sim_node *node = &self->nodes[at];
-    node_step(self, node,
-              &(struct mesh_event){.kind = MESH_LINK_UP, .peer = node->ends[peer].peer_id});
     pump(self, at, peer);
 }
 
@@ -219,7 +210,7 @@ void links_event(struct sim *self, const struct sim_event *event)
             connected(self, at, peer);
         return;
     case LINK_ACCEPTED:
-        accepted(self, at, peer);
+        pump(self, at, peer);
         return;
     case LINK_PUMP:
         pumped(self, at, peer);
