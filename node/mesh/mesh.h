@@ -21,7 +21,7 @@
  * - Frames between two nodes come in their order or not at all; a break is told (MESH_LINK_DOWN) on
  *   each side that lives. Datagrams may be lost, doubled and late.
  * - A START or PREPARE is answered by one MESH_ENDED, a FETCH by one MESH_FETCHED, also when they
- *   were stopped.
+ *   were stopped. A CLONE is answered by one MESH_CLONED, unless it was stopped.
  *
  * Messages to the node itself never leave the machine. A step cannot fail; what makes no sense from
  * outside is ignored and counted. */
@@ -91,6 +91,9 @@ enum mesh_event_kind {
     MESH_CANCEL, /* eval, token */
     MESH_ASK,    /* eval, token: the newest that can be had of a document */
 
+    MESH_CLONED,         /* work, delta: one source (or its failure), its bundle durable here */
+    MESH_CLONE_PROGRESS, /* work, clone: how far it is; whenever it changes, but not too often */
+
     MESH_WANTS_SLOT, /* work: a chore that can go on when it gets a slot */
     MESH_FREED,      /* work: its slot is free, its end will come */
     MESH_ENDED,      /* work, end, blame, took_ms, delta: the record of a module or the plan of a
@@ -101,6 +104,23 @@ enum mesh_event_kind {
 
     MESH_DRAIN, /* takes no new work; hands over what it owns */
     MESH_LEAVE, /* after MESH_DRAIN has come to its end, or instead */
+};
+
+/* How far the clone of a repository is. */
+enum mesh_clone_phase {
+    MESH_CLONE_WAITING, /* for its turn, or to try again */
+    MESH_CLONE_CONNECTING,
+    MESH_CLONE_RECEIVING,
+    MESH_CLONE_INDEXING, /* and being packed */
+    MESH_CLONE_PHASES
+};
+
+struct mesh_clone {
+    uint32_t p;
+    enum mesh_clone_phase phase;
+    uint64_t bytes;   /* received */
+    uint32_t objects; /* received */
+    uint32_t tries;   /* begun, from 1; 0: none yet */
 };
 
 struct mesh_event {
@@ -124,6 +144,7 @@ struct mesh_event {
     enum work_blame blame;
     uint32_t took_ms;
     struct doc_tally tally;
+    struct mesh_clone clone;
 };
 
 enum mesh_effect_kind {
@@ -132,13 +153,19 @@ enum mesh_effect_kind {
     MESH_PROBE,         /* token, addr, peer: a link to it, or one that is up */
 
     MESH_APPEND,      /* token, delta: borrowed until its MESH_APPENDED was given */
-    MESH_FETCH,       /* token, blobs, sources: all of these blobs, from any of these peers */
+    MESH_FETCH,       /* token, blobs, sources: all of these blobs, from any of these peers. One of
+                         them may be `secret`: to be kept as such (node/eval/secret.h) */
     MESH_PERSIST_GEN, /* gen */
 
     MESH_ACCEPTED,  /* eval, token, replicas: durable on so many; now say 202 */
     MESH_REFUSED,   /* eval, token, reason, retry_s */
     MESH_CANCELLED, /* token, is_ok: the wish is durable */
     MESH_ANSWER,    /* token, is_ok: docs.find() has what could be had; stale_ms */
+
+    MESH_CLONE,         /* work: get the repository of project work.p; doc_project()'s source says
+                           which, with its commit where an earlier owner had found it */
+    MESH_CLONE_STOP,    /* work: it is not wanted; all of work.eval when work.p is WORK_CHORE */
+    MESH_FORGET_SECRET, /* eval: this node will never need it again */
 
     MESH_PREPARE,   /* work: begin a chore; its bundles are here */
     MESH_GIVE_SLOT, /* work, slot: a chore may go on */
@@ -166,6 +193,7 @@ struct mesh_effect {
     const struct delta *delta;
     const struct hash *blobs;
     size_t blob_count;
+    const struct hash *secret; /* one of the blobs; NULL: none of them */
     const uint64_t *sources;
     size_t source_count;
     uint64_t gen;
@@ -220,6 +248,10 @@ struct mesh_running {
     struct doc_tally tally;
 };
 size_t mesh_running(const struct mesh *self, uint64_t eval, struct mesh_running **out_owned);
+
+/* Which repositories of an evaluation are being cloned, and how far that is; known as
+ * mesh_running() is. Owned array (free). */
+size_t mesh_cloning(const struct mesh *self, uint64_t eval, struct mesh_clone **out_owned);
 
 /* Says whether somebody gets a project of an evaluation ready; known as mesh_running() is. */
 bool mesh_is_preparing(const struct mesh *self, uint64_t eval);

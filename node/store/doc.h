@@ -8,6 +8,7 @@
  *   part              order (larger wins)               meaning
  *   req               write once                        another one under the same id is refused
  *   fence             (epoch, owner, gen, reps)         who may dispatch and seal
+ *   sources[p]        (epoch, owner, hash)              what a repository was found to hold
  *   plans[p]          (epoch, owner, hash)              one register a project
  *   cancel            false < true
  *   res[p][plan][m]   (real, epoch, owner, -n, node, dig)   the result that counts so far
@@ -105,7 +106,7 @@ struct doc_options {
 struct doc_project {
     const char *name;   /* unique within the evaluation */
     const char *source; /* the uploaded file's name, or the repository's URL */
-    struct hash bundle; /* blob: canonical tar.zst; none if the project failed or is not fetched */
+    struct hash bundle; /* blob: canonical tar.zst; none if the project failed or is not cloned */
     struct hash tree;   /* of the canonical tar itself */
     uint64_t bytes;     /* unpacked */
     uint32_t files;
@@ -128,6 +129,8 @@ struct doc_req {
     struct hash body;    /* of what was uploaded; tells a repeated request from another one */
     const char *key;     /* Idempotency-Key, or NULL */
     struct hash overlay; /* blob: the instructor's tests, laid over every project; or none */
+    struct hash secret;  /* blob: the repositories' token, sealed (node/eval/secret.h); or none */
+    bool statuses;       /* the commits' statuses are to be told to the repositories' host */
     const struct doc_project *projects;
     size_t project_count;
     const struct doc_ignored *ignored; /* left out of every project */
@@ -141,6 +144,26 @@ struct doc_fence {
     uint64_t gen; /* the owner's generation: one process life; 0: handed to it by another */
     const struct id_node *reps;
     size_t rep_count;
+};
+
+/* What a project's repository was found to hold, once and for all: found by the owner after the
+ * request was acknowledged. Its bundle is durable where it was found, and on the replicas soon. */
+struct doc_source {
+    uint32_t p; /* index in req->projects */
+    struct doc_ballot ballot;
+    uint64_t hash;      /* of the rest but the ballot; doc_apply() computes it */
+    const char *source; /* the URL that pins the commit */
+    struct hash bundle; /* as in struct doc_project, as are the next ones */
+    struct hash tree;
+    uint64_t bytes;
+    uint32_t files;
+    const char *failure;
+    bool is_clusters;
+    const struct doc_ignored
+        *ignored; /* at most DOC_IGNORED_MAX of each, paths as in the request's */
+    size_t ignored_count;
+    const struct doc_ignored *remarks;
+    size_t remark_count;
 };
 
 struct doc_module {
@@ -162,7 +185,9 @@ struct doc_setup {
 struct doc_plan {
     uint32_t p; /* index in req->projects */
     struct doc_ballot ballot;
-    uint64_t hash;   /* of the rest but the ballot; doc_apply() computes it, a caller leaves it 0 */
+    uint64_t hash; /* of the rest but the ballot; doc_apply() computes it, a caller leaves it 0 */
+    struct hash
+        tree;        /* that it is a plan of (struct doc_project): two commits never share a plan */
     struct hash env; /* key of the environment; or none */
     const char *requirements; /* which file was used and why; or NULL */
     const char *const *notes; /* for the user: what of it was not used, how to do better */
@@ -219,8 +244,10 @@ struct doc_rec {
 struct doc_seal {
     struct doc_ballot ballot;
     uint64_t gen;
-    uint64_t at_ms;               /* wall clock of the sealer: when the evaluation ended */
-    bool cancelled;               /* modules that are not in `vec` were never run */
+    uint64_t at_ms;                   /* wall clock of the sealer: when the evaluation ended */
+    bool cancelled;                   /* modules that are not in `vec` were never run */
+    const struct doc_source *sources; /* one a project at most, in order of p */
+    size_t source_count;
     const struct doc_plan *plans; /* one a project at most, in order of p */
     size_t plan_count;
     const struct doc_rec *vec; /* of these plans; one per (p, m) at most, in this order */
@@ -235,6 +262,8 @@ struct delta {
     uint64_t id; /* the evaluation */
     const struct doc_req *req;
     const struct doc_fence *fence;
+    const struct doc_source *sources;
+    size_t source_count;
     const struct doc_plan *plans;
     size_t plan_count;
     bool cancel;
@@ -258,9 +287,12 @@ struct doc_part;
 /* Read freely; change through doc_apply() alone. */
 struct doc {
     uint64_t id;
-    uint64_t digest;               /* equal digests <=> equal documents */
-    const struct doc_req *req;     /* NULL until known */
-    const struct doc_fence *fence; /* NULL until known */
+    uint64_t digest;                   /* equal digests <=> equal documents */
+    const struct doc_req *req;         /* NULL until known */
+    const struct doc_fence *fence;     /* NULL until known */
+    const struct doc_source **sources; /* source_room entries, NULL where a project has none; read
+                                          them with doc_project() */
+    size_t source_room;
     const struct doc_plan **plans; /* plan_room entries, NULL where a project has none yet; read
                                       them with doc_plan() */
     size_t plan_room;
@@ -274,6 +306,7 @@ struct doc {
     size_t slot_room;
     size_t res_count;
     struct doc_part *parts;
+    struct doc_part *source_parts;
     struct doc_part *plan_parts;
 };
 
@@ -291,6 +324,7 @@ enum doc_change {
     DOC_CHANGED_SEAL = 32,
     DOC_CHANGED_COM = 64,
     DOC_CHANGED_DEGRADED = 128,
+    DOC_CHANGED_SOURCE = 256,
 };
 
 /* THE join: every change of a document goes through here. Copies what it keeps. `changed` gets the
@@ -302,8 +336,19 @@ int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed,
 /* Says that joining `delta` would change nothing. Where that is dear to find out it says false. */
 bool doc_has(const struct doc *self, const struct delta *delta);
 
-/* Returns the plan of project p that counts: the seal's if there is a seal, else the largest.
- * Borrowed until the next doc_apply(); NULL where there is none. */
+/* Fills project p as it counts: as the request has it, and what its source says (the seal's if
+ * there is a seal, else the largest). Borrows until the next doc_apply(). */
+void doc_project(const struct doc *self, uint32_t p, struct doc_project *out);
+
+/* Returns the source of project p that counts, borrowed as above; NULL where there is none. */
+const struct doc_source *doc_source(const struct doc *self, uint32_t p);
+
+/* Says whether project p's repository still is to be cloned: it has no bundle, and no failure. */
+bool doc_is_uncloned(const struct doc *self, uint32_t p);
+
+/* Returns the plan of project p that counts: the seal's if there is a seal, else the largest if it
+ * is one of this project's tree (that of another commit counts for nothing: another owner cloned
+ * it, too). Borrowed until the next doc_apply(); NULL where there is none. */
 const struct doc_plan *doc_plan(const struct doc *self, uint32_t p);
 
 /* Returns the best record so far of a module of the project's present plan, borrowed until the next
@@ -339,7 +384,8 @@ void doc_make_seal(const struct doc *self, struct doc_ballot ballot, uint64_t ge
 typedef void doc_split_fn(void *arg, const struct delta *piece);
 void doc_split(const struct doc *self, doc_split_fn *fn, void *arg);
 
-/* Calls `fn` with each blob that the document names, bundles and overlay first. */
+/* Calls `fn` with each blob that the document names, bundles and overlay first; the secret while
+ * the document is not final. */
 typedef void doc_blob_fn(void *arg, const struct hash *blob);
 void doc_each_blob(const struct doc *self, doc_blob_fn *fn, void *arg);
 
