@@ -45,6 +45,8 @@ static void put_repositories(const struct client_upload *upload, struct buf *out
         json_out_key(&json, "options");
         json_out_raw(&json, upload->options, strlen(upload->options));
     }
+    if (upload->statuses)
+        json_out_key_bool(&json, "statuses", true);
     json_out_key(&json, "projects");
     json_out_open_array(&json);
     for (size_t i = 0; i < upload->url_count; i++)
@@ -53,43 +55,66 @@ static void put_repositories(const struct client_upload *upload, struct buf *out
     json_out_close_object(&json);
 }
 
-int client_submit(struct http_client *http, const struct client_upload *upload, char **id,
-                  struct buf *body, struct err *err)
+#define PARTS_MAX 5
+
+/* The parts of a form; the last one is empty. `repositories` is their JSON, "" for none. */
+static void list_parts(const struct client_upload *upload, const char *repositories,
+                       struct http_part parts[PARTS_MAX])
 {
-    struct http_part parts[5] = {
-        {.name = "file", .path = upload->zip, .file_name = upload->zip_name}};
-    size_t count = 1;
+    size_t count = 0;
+    if (upload->zip != NULL)
+        parts[count++] =
+            (struct http_part){.name = "file", .path = upload->zip, .file_name = upload->zip_name};
+    else
+        parts[count++] = (struct http_part){.name = "projects", .text = repositories};
     if (upload->tests != NULL)
         parts[count++] =
             (struct http_part){.name = "tests", .path = upload->tests, .file_name = "tests.zip"};
-    if (upload->name != NULL)
+    if (upload->zip != NULL && upload->name != NULL)
         parts[count++] = (struct http_part){.name = "name", .text = upload->name};
-    if (upload->options != NULL)
+    if (upload->zip != NULL && upload->options != NULL)
         parts[count++] = (struct http_part){.name = "options", .text = upload->options};
-    owned_answer answer = {0};
-    owned_buf repositories = BUF_INIT;
-    struct http_request request = {
-        .method = "POST", .path = "/evaluation", .parts = parts, .timeout_ms = UPLOAD_STALL_MS};
-    if (upload->zip == NULL) {
-        put_repositories(upload, &repositories);
-        request.parts = NULL;
-        request.json = buf_str(&repositories);
-        request.timeout_ms = FETCH_STALL_MS;
-    }
-    int rc = http_expect(http, &request, &answer, err);
-    if (repositories.len > 0)
-        explicit_bzero(repositories.data, repositories.len);
-    if (rc != 0)
-        return rc;
-    owned_json *value = json_in_parse(buf_str(&answer.body), answer.body.len, err);
+    parts[count] = (struct http_part){0};
+}
+
+static int read_accepted(const struct http_client *http, const struct buf *answer, char **id,
+                         struct err *err)
+{
+    owned_json *value = json_in_parse(buf_str(answer), answer->len, err);
     const char *text = json_in_str(value, "id", "");
     uint64_t parsed;
     if (!id_eval_parse(text, &parsed))
         return err_set(err, ERR_CORRUPT, "%s took the upload and named no evaluation",
                        http_url(http));
     *id = mem_strdup(text);
-    buf_append(body, answer.body.data, answer.body.len);
     return 0;
+}
+
+int client_submit(struct http_client *http, const struct client_upload *upload, char **id,
+                  struct buf *body, struct err *err)
+{
+    struct http_part parts[PARTS_MAX];
+    owned_answer answer = {0};
+    owned_buf repositories = BUF_INIT;
+    struct http_request request = {
+        .method = "POST", .path = "/evaluation", .timeout_ms = UPLOAD_STALL_MS};
+    if (upload->zip == NULL) {
+        put_repositories(upload, &repositories);
+        request.timeout_ms = FETCH_STALL_MS;
+    }
+    list_parts(upload, buf_str(&repositories), parts);
+    if (upload->zip == NULL && upload->tests == NULL)
+        request.json = buf_str(&repositories);
+    else
+        request.parts = parts;
+    int rc = http_expect(http, &request, &answer, err);
+    if (repositories.len > 0)
+        explicit_bzero(repositories.data, repositories.len);
+    if (rc == 0)
+        rc = read_accepted(http, &answer.body, id, err);
+    if (rc == 0)
+        buf_append(body, answer.body.data, answer.body.len);
+    return rc;
 }
 
 static void add_filter(const char *name, const char *value, struct buf *path)

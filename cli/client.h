@@ -17,6 +17,7 @@ struct client_upload {
     const char *const *urls; /* of repositories that the node fetches */
     size_t url_count;
     const char *token;    /* for the repositories' host; NULL: none */
+    bool statuses;        /* of the commits, at that host */
     const char *zip_name; /* what it is called there */
     const char *tests;    /* a zip that is laid over every project; NULL: none */
     const char *name;     /* of the evaluation; NULL: none */

@@ -130,6 +130,34 @@ static const char *find_note(const json_t *object)
     return "";
 }
 
+static int read_fetch(struct doc_fetch *out, const char *name, const json_t *object,
+                      struct err *err)
+{
+    struct place at = {"projects", name, "fetch"};
+    const json_t *next = json_object_get(object, "next_try_s");
+    const char *phase = json_in_str(object, "phase", NULL);
+    if (!json_is_object(object))
+        return 0;
+    if (phase == NULL)
+        return wrong(&at, "phase", "a text", err);
+    int rc = get_count(object, "received_bytes", &at, &out->received_bytes, err);
+    if (rc == 0)
+        rc = get_count(object, "objects", &at, &out->objects, err);
+    if (rc == 0)
+        rc = get_count(object, "tries", &at, &out->tries, err);
+    out->has_next_try = json_is_number(next);
+    out->next_try_s = out->has_next_try ? json_number_value(next) : 0;
+    if (rc == 0)
+        out->phase = mem_strdup(phase);
+    return rc;
+}
+
+bool doc_is_fetching(const struct doc_fetch *self)
+{
+    return self->phase != NULL && strcmp(self->phase, "done") != 0 &&
+           strcmp(self->phase, "failed") != 0;
+}
+
 static int read_project(struct doc_project *out, const char *name, const json_t *object,
                         struct err *err)
 {
@@ -142,6 +170,8 @@ static int read_project(struct doc_project *out, const char *name, const json_t 
             return rc;
     }
     int rc = get_number(object, "time", &at, &out->time_s, err);
+    if (rc == 0)
+        rc = read_fetch(&out->fetch, name, json_object_get(object, "fetch"), err);
     if (rc != 0)
         return rc;
     out->note = mem_strdup(find_note(object));
@@ -251,6 +281,7 @@ void doc_fini(struct doc *self)
     for (size_t i = 0; i < self->project_count; i++) {
         free(self->projects[i].name);
         free(self->projects[i].note);
+        free(self->projects[i].fetch.phase);
     }
     for (size_t i = 0; i < self->module_count; i++) {
         free(self->modules[i].path);

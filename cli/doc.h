@@ -24,12 +24,21 @@ struct doc_module {
     double time_s;
 };
 
+/* A repository that is being fetched, or was. */
+struct doc_fetch {
+    char *phase; /* "waiting", "receiving", "done", …; NULL: nothing is known of a fetch */
+    uint64_t received_bytes, objects, tries;
+    bool has_next_try;
+    double next_try_s;
+};
+
 struct doc_project {
     char *name;
     bool has_nota; /* false: the cluster's fault, it costs nobody a mark */
     double nota;   /* 0..20 */
     double time_s;
     char *note; /* the node's own words about it, "" for none */
+    struct doc_fetch fetch;
     struct doc_counts counts;
     size_t modules, modules_done;
 };
@@ -60,6 +69,9 @@ void doc_fini(struct doc *self);
 /* How a program that waited for this ends (enum cli_exit). `fail_under` is the least percentage of
  * passed tests that counts as success, below 0: all of them. Borrows. */
 int doc_exit_code(const struct doc *self, double fail_under);
+
+/* Whether it is still to come, or on its way. */
+bool doc_is_fetching(const struct doc_fetch *self);
 
 #define owned_doc __attribute__((cleanup(doc_fini))) struct doc
 

@@ -137,9 +137,30 @@ static void show_failures(struct follow *self, const struct doc_module *module)
     }
 }
 
+/* How a fetch ended, and each time that it has to begin anew. */
+static void show_fetches(struct follow *self)
+{
+    for (size_t i = 0; i < self->doc.project_count; i++) {
+        const struct doc_project *project = &self->doc.projects[i];
+        const struct doc_fetch *fetch = &project->fetch;
+        if (fetch->phase == NULL || (doc_is_fetching(fetch) && !fetch->has_next_try))
+            continue;
+        owned_mem char *what =
+            mem_printf("fetch %s %llu", fetch->phase, (unsigned long long)fetch->tries);
+        bool is_bad = strcmp(fetch->phase, "done") != 0;
+        if (!seen_add(&self->seen, project->name, what) || (self->terminal.live && !is_bad))
+            continue;
+        owned_buf line = BUF_INIT;
+        report_fetch(project, self->terminal.colour, &line);
+        terminal_print(&self->terminal, &line);
+    }
+}
+
 static void show_news(struct follow *self)
 {
     bool quiet = self->options->json && !self->terminal.live;
+    if (!quiet)
+        show_fetches(self);
     for (size_t i = 0; i < self->doc.module_count; i++) {
         const struct doc_module *module = &self->doc.modules[i];
         const char *project = self->doc.projects[module->project].name;

@@ -79,6 +79,27 @@ void report_module(const struct doc *doc, const struct doc_module *module, bool 
     buf_putc(out, '\n');
 }
 
+void report_fetch(const struct doc_project *project, bool colour, struct buf *out)
+{
+    const struct doc_fetch *fetch = &project->fetch;
+    bool is_done = strcmp(fetch->phase, "done") == 0;
+    bool is_failed = strcmp(fetch->phase, "failed") == 0;
+    owned_buf cell = BUF_INIT;
+    owned_buf phase = BUF_INIT;
+    text_safe(is_done ? "fetched" : is_failed ? "no fetch" : fetch->phase, 20, &phase);
+    text_cell(buf_str(&phase), 12, true, &cell);
+    text_styled(is_failed ? TEXT_BAD : is_done ? TEXT_GOOD : TEXT_ODD, buf_str(&cell), colour, out);
+    buf_putc(out, ' ');
+    text_safe(project->name, NAME_SHOWN, out);
+    buf_puts(out, "  ");
+    text_size(fetch->received_bytes, out);
+    if (fetch->tries > 1)
+        buf_printf(out, ", %llu tries", (unsigned long long)fetch->tries);
+    if (fetch->has_next_try)
+        buf_printf(out, ", the next try in %.0f s", fetch->next_try_s);
+    buf_putc(out, '\n');
+}
+
 void report_failure(const struct report_failure *failure, bool colour, struct buf *out)
 {
     owned_buf outcome = BUF_INIT;
@@ -235,6 +256,32 @@ void report_table(const struct doc *doc, size_t width, bool colour, struct buf *
     end_line(buf_str(&note), names + NUMBERS_WIDTH, width, out);
 }
 
+/* "fetching 3 of 5 repositories, 1.2 MiB: calc receiving"; nothing where all have come. */
+static void put_fetches(const struct doc *doc, struct buf *out)
+{
+    const struct doc_project *busy = NULL;
+    uint64_t bytes = 0;
+    size_t left = 0;
+    for (size_t i = 0; i < doc->project_count; i++) {
+        const struct doc_project *project = &doc->projects[i];
+        bytes += project->fetch.received_bytes;
+        if (!doc_is_fetching(&project->fetch))
+            continue;
+        left++;
+        if (busy == NULL || strcmp(busy->fetch.phase, "waiting") == 0)
+            busy = project;
+    }
+    if (busy == NULL)
+        return;
+    buf_printf(out, "fetching %zu of %zu repositories, ", left, doc->project_count);
+    text_size(bytes, out);
+    buf_puts(out, ": ");
+    text_safe(busy->name, NAME_SHOWN, out);
+    buf_putc(out, ' ');
+    text_safe(busy->fetch.phase, 20, out);
+    buf_puts(out, ", ");
+}
+
 void report_status(const struct doc *doc, double elapsed_s, unsigned tick, size_t width,
                    struct buf *out)
 {
@@ -245,7 +292,9 @@ void report_status(const struct doc *doc, double elapsed_s, unsigned tick, size_
     buf_printf(&line, "%s [", spinner[tick % countof(spinner)]);
     for (size_t i = 0; i < BAR_WIDTH; i++)
         buf_putc(&line, i < filled ? '#' : '.');
-    buf_printf(&line, "] %llu/%zu modules, ", (unsigned long long)doc->executed, total);
+    buf_puts(&line, "] ");
+    put_fetches(doc, &line);
+    buf_printf(&line, "%llu/%zu modules, ", (unsigned long long)doc->executed, total);
     put_counts(&doc->counts, &line);
     buf_printf(&line, ", %llu running, ", (unsigned long long)doc->executing);
     text_duration(elapsed_s, &line);

@@ -14,6 +14,9 @@ void report_table(const struct doc *doc, size_t width, bool colour, struct buf *
 void report_module(const struct doc *doc, const struct doc_module *module, bool colour,
                    struct buf *out);
 
+/* Appends one line about how the fetch of a project's repository goes. */
+void report_fetch(const struct doc_project *project, bool colour, struct buf *out);
+
 /* A test that did not pass. Borrowed texts; `message` may be NULL. */
 struct report_failure {
     const char *project, *test, *outcome, *message;

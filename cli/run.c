@@ -1,16 +1,14 @@
 #include "cli/run.h"
 
 #include "cli/pack.h"
+#include "cli/repositories.h"
 #include "cli/text.h"
 #include "cli/verb.h"
-#include "proto/base/file.h"
 #include "proto/base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define TOKEN_FILE_MAX 4096
 
 struct run_options {
     struct verb_shared shared;
@@ -19,6 +17,7 @@ struct run_options {
     char *token_file;
     uint64_t module_timeout_ms;
     int64_t fail_under;
+    bool statuses;
     bool wait;
 };
 
@@ -36,8 +35,13 @@ static const struct opt_row rows[] = {
     {.flag = "token-file",
      .type = OPT_STRING,
      .metavar = "PATH",
-     .help = "File with the token for private repositories; without it $GITHUB_TOKEN",
+     .help = "File with the token for repositories, which nobody else may read; without it "
+             "$GITHUB_TOKEN",
      .offset = offsetof(struct run_options, token_file)},
+    {.flag = "statuses",
+     .type = OPT_BOOL,
+     .help = "Show the results at the commits on the repositories' host too (needs a token)",
+     .offset = offsetof(struct run_options, statuses)},
     VERB_TIMEOUT_ROW(struct run_options,
                      "Wait no longer; what there is then is shown, and the evaluation goes on"),
     {.flag = "module-timeout",
@@ -67,11 +71,12 @@ static const struct opt_row rows[] = {
 
 static const struct opt_table table = {
     .program = "testmesh run",
-    .usage = "[options] FOLDER… | ZIP | URL…",
+    .usage = "[options] FOLDER… | ZIP | URL… | @FILE",
     .about = "Sends projects to a node, waits, and shows the marks. A folder is one project or a "
              "folder of projects; it is sent without version control, virtual environments and "
              "caches. A URL is a repository (https://github.com/owner/name, with /tree/BRANCH "
-             "behind it for a branch); the node fetches it. Ends with 0 when all tests passed, 1 "
+             "behind it for a branch); the node fetches it. @FILE has URLs, one a line, and @- is "
+             "standard input. Ends with 0 when all tests passed, 1 "
              "when some failed, 2 when the "
              "evaluation was cancelled, 3 when the node failed, 4 for wrong use, 5 when there were "
              "no tests, 7 when requirements could not be installed, 8 when no node answered, 9 "
@@ -79,14 +84,6 @@ static const struct opt_table table = {
     .rows = rows,
     .row_count = countof(rows),
 };
-
-static void wipe_token(char **token)
-{
-    if (*token != NULL)
-        explicit_bzero(*token, strlen(*token));
-    free(*token);
-}
-#define owned_token __attribute__((cleanup(wipe_token)))
 
 int run_upload(struct http_client *http, const struct client_upload *upload,
                struct follow_options *follow, bool wait)
@@ -120,47 +117,37 @@ static bool is_folder(const char *path)
 
 /* ---- repositories ---------------------------------------------------------------------------- */
 
-static bool is_url(const char *text)
+static void tell_repositories(const struct repositories *self, const struct http_client *http)
 {
-    return strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0;
+    printf("%s fetches %zu %s, with %s\n", http_url(http), self->urls.count,
+           self->urls.count == 1 ? "repository" : "repositories",
+           self->token != NULL ? self->token_words : "no token");
 }
 
-/* The first line of the file, or the variable that tools for GitHub read. Writes it, owned. */
-static int read_token(const char *path, char **token, struct err *err)
+static void warn_of_token(const struct repositories *self, const struct http_client *http)
 {
-    const char *variable = getenv("GITHUB_TOKEN");
-    if (path == NULL) {
-        *token = variable != NULL && variable[0] != '\0' ? mem_strdup(variable) : NULL;
-        return 0;
-    }
-    owned_buf text = BUF_INIT;
-    if (file_read(path, TOKEN_FILE_MAX, &text, err) != 0)
-        return err_wrap(err, "--token-file");
-    *token = mem_strndup(buf_str(&text), strcspn(buf_str(&text), " \t\r\n"));
-    explicit_bzero(text.data, text.len);
-    return **token != '\0' ? 0 : err_set(err, ERR_INVALID, "--token-file %.300s: is empty", path);
-}
-
-static int prepare_urls(const struct run_options *self, const struct opt_list *urls,
-                        struct http_client *http, struct client_upload *upload, char **token,
-                        struct err *err)
-{
-    for (size_t i = 0; i < urls->count; i++)
-        if (!is_url(urls->items[i]))
-            return err_set(err, ERR_INVALID, "give folders, or one zip, or URLs of repositories");
-    if (self->tests != NULL)
-        return err_set(err, ERR_INVALID, "--tests goes with folders and zips only");
-    if (read_token(self->token_file, token, err) != 0)
-        return err->code;
-    if (*token != NULL && !http_is_loopback(http) && strncmp(http_url(http), "http://", 7) == 0)
+    if (self->token != NULL && !http_is_loopback(http) &&
+        strncmp(http_url(http), "http://", 7) == 0)
         fprintf(stderr, "testmesh: the token goes to %s unencrypted\n", http_url(http));
+}
+
+static int prepare_repositories(const struct run_options *options, const struct opt_list *operands,
+                                struct repositories *repositories, struct client_upload *upload,
+                                struct err *err)
+{
+    int rc = repositories_read(repositories, operands, options->token_file, err);
+    if (rc != 0)
+        return rc;
+    if (options->statuses && repositories->token == NULL)
+        return err_set(err, ERR_INVALID, "--statuses needs --token-file or $GITHUB_TOKEN");
     union {
         char **in;
         const char *const *out;
-    } list = {.in = urls->items};
+    } list = {.in = repositories->urls.items};
     upload->urls = list.out;
-    upload->url_count = urls->count;
-    upload->token = *token;
+    upload->url_count = repositories->urls.count;
+    upload->token = repositories->token;
+    upload->statuses = options->statuses;
     return 0;
 }
 
@@ -217,40 +204,72 @@ static void tell_packed(const struct pack *pack)
     puts(buf_str(&line));
 }
 
+static bool names_repositories(const struct opt_list *operands)
+{
+    for (size_t i = 0; i < operands->count; i++)
+        if (repositories_is(operands->items[i]))
+            return true;
+    return false;
+}
+
+/* What is sent; owns what was read and made for it. */
+struct sources {
+    struct repositories repositories;
+    struct pack projects;
+    struct pack tests;
+    struct client_upload upload;
+};
+
+static void sources_fini(struct sources *self)
+{
+    repositories_fini(&self->repositories);
+    pack_fini(&self->projects);
+    pack_fini(&self->tests);
+}
+
+static int collect(struct sources *self, const struct run_options *options,
+                   const struct opt_list *operands, struct err *err)
+{
+    struct client_upload *upload = &self->upload;
+    int rc = 0;
+    if (names_repositories(operands))
+        rc = prepare_repositories(options, operands, &self->repositories, upload, err);
+    else if (options->token_file != NULL || options->statuses)
+        rc = err_set(err, ERR_INVALID, "--token-file and --statuses go with repositories only");
+    else
+        rc = prepare(operands, &self->projects, upload, err);
+    return rc != 0 ? rc : prepare_tests(options->tests, &self->tests, upload, err);
+}
+
+static void tell_sources(const struct sources *self, const struct http_client *http)
+{
+    if (self->upload.url_count > 0)
+        tell_repositories(&self->repositories, http);
+    tell_packed(&self->projects);
+    fflush(stdout);
+}
+
 static int run(const void *options, const struct opt_list *operands, const struct cli_parts *parts)
 {
     (void)parts;
     const struct run_options *self = options;
     struct err err = ERR_INIT;
-    owned_pack projects = {0};
-    owned_pack tests = {0};
-    struct client_upload upload = {.name = self->name};
+    __attribute__((cleanup(sources_fini))) struct sources sources = {.upload.name = self->name};
     owned_http *http = http_open(self->shared.node, &err);
-    owned_token char *token = NULL;
-    if (http == NULL)
+    if (http == NULL || collect(&sources, self, operands, &err) != 0)
         return verb_fail(&err);
-    if (is_url(operands->items[0])) {
-        if (prepare_urls(self, operands, http, &upload, &token, &err) != 0)
-            return verb_fail(&err);
-        if (!self->shared.json && self->wait)
-            printf("%s fetches %zu %s\n", http_url(http), operands->count,
-                   operands->count == 1 ? "repository" : "repositories");
-        fflush(stdout);
-    } else if (prepare(operands, &projects, &upload, &err) != 0 ||
-               prepare_tests(self->tests, &tests, &upload, &err) != 0) {
-        return verb_fail(&err);
-    }
+    warn_of_token(&sources.repositories, http);
     owned_mem char *more = NULL;
     if (self->module_timeout_ms > 0)
         more = mem_printf("{\"timeout_s\":%llu}",
                           (unsigned long long)(self->module_timeout_ms + 999) / 1000);
-    upload.options = more;
+    sources.upload.options = more;
     if (!self->shared.json && self->wait)
-        tell_packed(&projects);
+        tell_sources(&sources, http);
     struct follow_options follow = {.timeout_ms = self->shared.timeout_ms,
                                     .fail_under = (double)self->fail_under,
                                     .json = self->shared.json};
-    return run_upload(http, &upload, &follow, self->wait);
+    return run_upload(http, &sources.upload, &follow, self->wait);
 }
 
 const struct cli_verb run_verb = {.name = "run",

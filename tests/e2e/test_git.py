@@ -433,18 +433,49 @@ def test_peers_get_the_bundle_and_never_the_token(server, tmp_path, monkeypatch)
 
 # ---- the client ----
 
-def client(node, *words, **env):
+def client(node, *words, stdin="", **env):
     return subprocess.run([PROGRAM, "run", "--node", f"http://{node.address}", *words], text=True,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=120, env={**environment(), "GITHUB_TOKEN": "", **env}, check=False)
 
 
 def test_the_client_sends_repositories(node, server, tmp_path):
     done = client(node, server.url("o/calc"))
     assert done.returncode == 1 and "test_two" in done.stdout, done
+    assert "fetches 1 repository, with no token" in done.stdout
     token = tmp_path / "token"
     token.write_text(server.token + "\n")
-    assert client(node, "--token-file", str(token), server.url("private/calc")).returncode == 1
-    assert client(node, server.url("private/calc"), GITHUB_TOKEN=server.token).returncode == 1
-    mixed = client(node, server.url("o/calc"), str(tmp_path))
-    assert mixed.returncode == 4, mixed
+    token.chmod(0o600)
+    by_file = client(node, "--token-file", str(token), server.url("private/calc"))
+    assert by_file.returncode == 1 and "with the token of --token-file" in by_file.stdout, by_file
+    by_variable = client(node, server.url("private/calc"), GITHUB_TOKEN=server.token)
+    assert by_variable.returncode == 1 and "the token in $GITHUB_TOKEN" in by_variable.stdout
+    token.chmod(0o640)
+    refused = client(node, "--token-file", str(token), server.url("private/calc"))
+    assert refused.returncode == 4 and "others may read it (mode 0640)" in refused.stderr, refused
+    for done in (by_file, by_variable, refused):
+        assert server.token not in done.stdout + done.stderr
+
+
+def test_the_client_reads_urls_from_a_file(node, server, tmp_path):
+    urls = tmp_path / "urls.txt"
+    urls.write_text(f"# a class\n\n  {server.url('o/calc')}  # the first\r\n{server.url('other/calc')}")
+    done = client(node, "--json", f"@{urls}")
+    assert sorted(json.loads(done.stdout)["projects"]) == ["calc", "calc-2"], done
+    done = client(node, "--json", server.url("other/calc"), "@-", stdin=server.url("o/calc") + "\n")
+    assert sorted(json.loads(done.stdout)["projects"]) == ["calc", "calc-2"], done
+
+
+def test_what_the_client_does_not_mix(node, server, tmp_path):
+    urls = tmp_path / "urls.txt"
+    urls.write_text(f"{server.url('o/calc')}\n{tmp_path}\n")
+    for words, said in [
+            ([server.url("o/calc"), str(tmp_path)], "a path beside URLs"),
+            ([str(tmp_path), server.url("o/calc")], "a path beside URLs"),
+            ([f"@{urls}"], "urls.txt:2: not the URL of a repository"),
+            (["@/nowhere"], "/nowhere"),
+            (["@-"], "no URL of a repository"),
+            ([str(tmp_path), "--statuses"], "go with repositories only"),
+            ([server.url("o/calc"), "--statuses"], "--statuses needs --token-file or $GITHUB_TOKEN")]:
+        done = client(node, *words)
+        assert done.returncode == 4 and said in done.stderr, (words, done)

@@ -129,6 +129,35 @@ static void a_status_line_keeps_to_its_width(void **unused)
     }
 }
 
+#define FETCH(phase, more)                                                                         \
+    "0,\"fetch\":{\"phase\":\"" phase                                                              \
+    "\",\"received_bytes\":1572864,\"objects\":9,\"tries\":2" more "}"
+
+static void a_fetch_is_told(void **unused)
+{
+    (void)unused;
+    owned_buf status = BUF_INIT;
+    owned_buf waits = BUF_INIT;
+    owned_buf done = BUF_INIT;
+    assert_int_equal(given("preparing", FETCH("receiving", ""), "[]"), ERR_CORRUPT);
+    assert_int_equal(
+        given("preparing", FETCH("waiting", ",\"next_try_s\":3.6"), MODULE("failed", 1, 2, 0)), 0);
+    assert_true(doc_is_fetching(&doc.projects[1].fetch));
+    assert_false(doc_is_fetching(&doc.projects[0].fetch));
+    report_status(&doc, 61, 0, 300, &status);
+    assert_non_null(
+        strstr(buf_str(&status), "] fetching 1 of 2 repositories, 1.5 MiB: b waiting, 2/2 mod"));
+    report_fetch(&doc.projects[1], false, &waits);
+    assert_string_equal(buf_str(&waits), "waiting      b  1.5 MiB, 2 tries, the next try in 4 s\n");
+    assert_int_equal(given("running", FETCH("done", ""), MODULE("failed", 1, 2, 0)), 0);
+    assert_false(doc_is_fetching(&doc.projects[1].fetch));
+    report_fetch(&doc.projects[1], false, &done);
+    assert_string_equal(buf_str(&done), "fetched      b  1.5 MiB, 2 tries\n");
+    assert_int_equal(given("running", "0,\"fetch\":{\"phase\":1}", MODULE("failed", 1, 2, 0)),
+                     ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "projects.b.fetch.phase is not a text"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +167,7 @@ int main(void)
         cmocka_unit_test_teardown(the_table_tells_marks_and_reasons, forget),
         cmocka_unit_test(of_a_long_message_the_first_lines_are_shown),
         cmocka_unit_test_teardown(a_status_line_keeps_to_its_width, forget),
+        cmocka_unit_test_teardown(a_fetch_is_told, forget),
     };
     return cmocka_run_group_tests_name("doc", tests, NULL, NULL);
 }
