@@ -14,6 +14,7 @@
 
 #define FETCH_TOKEN_MAX 1024 /* bytes */
 
+struct egress;
 struct event_base;
 
 /* What holds for every fetch of a node. Borrowed by all that is started with it. */
@@ -26,7 +27,8 @@ struct fetch_policy {
     uint64_t bytes_max;
     uint64_t objects_max;
     uint64_t silence_ms;
-    const char *program; /* that answers to --helper; NULL for /proc/self/exe */
+    const char *program;   /* that answers to --helper; NULL for /proc/self/exe */
+    struct egress *egress; /* the child's way out; NULL: its own connections, each one checked */
 };
 
 struct fetch_spec {
