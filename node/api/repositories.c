@@ -38,7 +38,8 @@ struct repositories_pool {
     struct repositories_config config;
     struct repositories *batches; /* whose turn it is first */
     unsigned running;
-    struct event *turn; /* what may be started or is over, looked at from the loop */
+    struct repositories_stats stats; /* but for `running` */
+    struct event *turn;              /* what may be started or is over, looked at from the loop */
 };
 
 /* ---- the result ------------------------------------------------------------------------------ */
@@ -119,6 +120,10 @@ static void fail(struct item *self, const char *source, const struct err *err)
     self->project.failure = mem_printf("%s (%s)", err->text, err_name(err));
     self->project.is_clusters = !is_projects;
     self->project.source = mem_strdup(source);
+    if (is_projects)
+        self->batch->pool->stats.failed_projects++;
+    else
+        self->batch->pool->stats.failed_clusters++;
     log_info("repository_failed", "reason=%s blame=%s source=%s text=%s", err_name(err),
              is_projects ? "project" : "cluster", source, err->text);
 }
@@ -149,6 +154,8 @@ static void on_fetched(void *arg, struct intake_result *result, const struct fet
         result->project_count = 0;
         self->notes = *result;
         *result = (struct intake_result){0};
+        batch->pool->stats.fetched++;
+        batch->pool->stats.bytes += facts->received_bytes;
         log_info("repository_fetched", "source=%s bytes=%" PRIu64 " tries=%u", self->project.source,
                  facts->received_bytes, facts->tries);
     } else {
@@ -361,6 +368,13 @@ struct repositories_pool *repositories_pool_new(struct event_base *base,
     *self = (struct repositories_pool){.base = base, .config = *config};
     self->turn = event_new(base, -1, EV_PERSIST, on_turn, self);
     return self;
+}
+
+struct repositories_stats repositories_pool_stats(const struct repositories_pool *self)
+{
+    struct repositories_stats stats = self->stats;
+    stats.running = self->running;
+    return stats;
 }
 
 void repositories_pool_free(struct repositories_pool *self)

@@ -25,6 +25,15 @@ struct repositories_pool *repositories_pool_new(struct event_base *base,
                                                 const struct repositories_config *config);
 void repositories_pool_free(struct repositories_pool *self); /* nothing may be under way */
 
+struct repositories_stats {
+    unsigned running; /* now */
+    uint64_t fetched;
+    uint64_t failed_projects; /* the request's or the repository's fault */
+    uint64_t failed_clusters; /* the node's, or the network's */
+    uint64_t bytes;           /* received for those that were fetched */
+};
+struct repositories_stats repositories_pool_stats(const struct repositories_pool *self);
+
 /* Told once, from the loop: a project a URL, by name. The callee may take what is in `result`. */
 typedef void repositories_done_fn(void *arg, struct intake_result *result);
 

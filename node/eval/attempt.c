@@ -113,6 +113,21 @@ static void on_job_progress(void *arg, struct job *job, const struct job_counts 
     self->config.events->progress(self->config.arg, &attempt->work, &tally);
 }
 
+static void count(struct executor_stats *stats, const struct job_result *result)
+{
+    const struct verdict_result *verdict = &result->verdict;
+    const struct job_counts *counts = &verdict->counts;
+    stats->modules[outcomes[verdict->outcome]][blames[verdict->blame]]++;
+    stats->tests.passed += counts->passed;
+    stats->tests.failed += counts->failed;
+    stats->tests.errors += counts->errors;
+    stats->tests.skipped += counts->skipped;
+    stats->tests.xfailed += counts->xfailed;
+    stats->tests.xpassed += counts->xpassed;
+    if (verdict->outcome != JOB_LOST && verdict->outcome != JOB_CANCELLED)
+        histogram_add(&stats->module, result->wall_ms * 1000);
+}
+
 static void on_job_done(void *arg, struct job *job, struct job_result *result)
 {
     (void)job;
@@ -122,6 +137,7 @@ static void on_job_done(void *arg, struct job *job, struct job_result *result)
     enum job_outcome outcome = result->verdict.outcome;
     const struct doc *doc = executor_doc(self, work->eval);
     const struct doc_plan *plan = doc ? doc_plan(doc, work->p) : NULL;
+    count(&self->stats, result);
     if (outcome == JOB_LOST) {
         log_warn("attempt_lost", "eval=%" PRIu64 " project=%u module=%u attempt=%u %s", work->eval,
                  work->p, work->m, work->n, result->verdict.message);

@@ -174,12 +174,16 @@ void executor_learn(struct executor *self, const struct delta *delta)
     }
 }
 
+const struct executor_stats *executor_stats(const struct executor *self) { return &self->stats; }
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 struct executor *executor_new(const struct executor_config *config)
 {
     struct executor *self = mem_new(sizeof *self);
     self->config = *config;
+    self->stats.module = HISTOGRAM_LONG;
+    self->stats.prepare = HISTOGRAM_LONG;
     self->tell_news = event_new(config->base, -1, 0, on_tell_news, self);
     return self;
 }

@@ -53,6 +53,18 @@ void executor_prepare(struct executor *self, const struct work *work);
 void executor_give_slot(struct executor *self, const struct work *work, unsigned slot);
 void executor_start(struct executor *self, const struct work *work, unsigned slot);
 
+/* What ran here since the start. Modules that had a runner count once each, by how they ended; so
+ * do projects that were got ready. */
+struct executor_stats {
+    uint64_t modules[DOC_OUTCOME_COUNT][DOC_BLAME_COUNT];
+    struct histogram module;    /* wall time of those that came to an end of their own */
+    struct summary_tally tests; /* of all of them */
+    uint64_t projects_failed[DOC_BLAME_COUNT];
+    uint64_t projects_cancelled;
+    struct histogram prepare; /* projects that got ready, from the chore's start */
+};
+const struct executor_stats *executor_stats(const struct executor *self);
+
 /* Its result is not wanted; `ended` still comes. What is not known is ignored. */
 void executor_stop(struct executor *self, const struct work *work);
 

@@ -47,6 +47,7 @@ struct executor {
     struct attempt *attempts;
     struct news *news;
     struct event *tell_news;
+    struct executor_stats stats;
 };
 
 /* ---- executor.c ------------------------------------------------------------------------------ */

@@ -14,6 +14,18 @@ static void keep_log(struct store *store, const struct buf *log, struct hash *ou
     store_put_blob(store, log->data, log->len, "txt", NULL, NULL);
 }
 
+static void count(struct executor_stats *stats, enum work_end end, enum work_blame blame,
+                  uint64_t took_ms)
+{
+    if (end == WORK_CANCELLED)
+        stats->projects_cancelled++;
+    else if (end == WORK_UNPREPARED)
+        stats->projects_failed[blame == WORK_BLAME_CLUSTER ? DOC_BLAME_CLUSTER
+                                                           : DOC_BLAME_PROJECT]++;
+    else
+        histogram_add(&stats->prepare, took_ms * 1000);
+}
+
 static void tell_end(struct project *project, enum work_end end, enum work_blame blame,
                      const struct delta *delta)
 {
@@ -21,6 +33,7 @@ static void tell_end(struct project *project, enum work_end end, enum work_blame
     struct work chore = project->chore;
     uint64_t took_ms = clock_mono_ms() - project->started_ms;
     project->is_preparing = false;
+    count(&self->stats, end, blame, took_ms);
     self->config.events->ended(self->config.arg, &chore, end, blame,
                                took_ms < UINT32_MAX ? (uint32_t)took_ms + 1 : UINT32_MAX, delta);
     executor_settle(project);

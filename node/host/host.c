@@ -330,6 +330,11 @@ enum mesh_standing host_standing(const struct host *self, uint64_t id, unsigned 
 
 const struct swim *host_members(const struct host *self) { return mesh_members(self->mesh); }
 
+const struct executor_stats *host_executor_stats(const struct host *self)
+{
+    return executor_stats(self->executor);
+}
+
 uint64_t host_self(const struct host *self) { return self->self; }
 
 struct counting {

@@ -102,6 +102,9 @@ struct mesh_load host_load(const struct host *self);
 const struct swim *host_members(const struct host *self);
 uint64_t host_self(const struct host *self); /* id_node_short() */
 
+/* What ran on this node: executor_stats(). */
+const struct executor_stats *host_executor_stats(const struct host *self);
+
 /* Calls `fn` for each counter of the network ("net") and of the mesh. */
 void host_each_counter(const struct host *self, mesh_counter_fn *fn, void *arg);
 

@@ -197,6 +197,7 @@ void http_reply_problem_fields(struct http_exchange *x, const struct err *err,
     if (status == 500)
         log_error("http_fault", "path=%s code=%s detail=%s", x->has_head ? http_path(x) : "-",
                   err_name(err), err->text);
+    x->problem = problem_of(err);
     problem_write(&body, err, x->has_head ? http_path(x) : NULL, fields, field_count);
     http_reply_take(x, status, PROBLEM_TYPE, &body);
 }

@@ -218,6 +218,7 @@ static void report(struct http_exchange *x)
         .took_us = clock_mono_us() - x->started_us,
         .bytes_in = x->bytes_in,
         .bytes_out = x->bytes_out,
+        .problem = x->problem,
     };
     config->answered(&what, config->arg);
 }

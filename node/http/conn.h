@@ -56,6 +56,7 @@ struct http_exchange {
 
     struct buf headers; /* of the answer, "Name: value\r\n" each */
     int status;
+    const struct problem *problem; /* the answer's row, or NULL */
     bool ends_connection;
     bool is_bodyless; /* HEAD, 204, 304 */
     int file_fd;

@@ -22,8 +22,7 @@ const struct problem *problem_find(const char *code)
 
 const struct problem *problem_at(size_t at) { return at < countof(rows) ? &rows[at] : NULL; }
 
-/* The row of the reason, or that of the code, which always exists. */
-static const struct problem *row_of(const struct err *err)
+const struct problem *problem_of(const struct err *err)
 {
     const struct problem *row = problem_find(err_name(err));
     return row ? row : problem_find(err_code_name(err->code));
@@ -51,7 +50,7 @@ static void write_fields(struct json_out *json, const struct problem_field *fiel
 void problem_write(struct buf *out, const struct err *err, const char *instance,
                    const struct problem_field *fields, size_t field_count)
 {
-    const struct problem *row = row_of(err);
+    const struct problem *row = problem_of(err);
     const char *detail = err->text[0] || !row ? err->text : row->title;
     struct json_out json;
     owned_buf type = BUF_INIT;

@@ -32,6 +32,9 @@ const struct problem *problem_find(const char *code);
 /* Row `at` of the table in the order of the file, NULL behind the last. */
 const struct problem *problem_at(size_t at);
 
+/* The row of an error's reason, or that of its code; static, or NULL. */
+const struct problem *problem_of(const struct err *err);
+
 /* The status that `err` is answered with: its reason's, or its code's. */
 int problem_status(const struct err *err);
 

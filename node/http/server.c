@@ -231,6 +231,8 @@ struct http_server_stats http_server_stats(const struct http_server *self)
     return stats;
 }
 
+const struct http_server *http_server_of(const struct http_exchange *x) { return x->server; }
+
 /* ---- listening ----------------------------------------------------------------------------- */
 
 static int port_of(int fd, uint16_t *port, struct err *err)

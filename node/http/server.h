@@ -31,6 +31,7 @@
 struct event_base;
 struct http_exchange;
 struct http_server;
+struct problem;
 struct problem_field;
 struct sockaddr;
 
@@ -220,6 +221,7 @@ struct http_answered {
     uint64_t took_us; /* from the first byte of the request to the last handed to the kernel */
     uint64_t bytes_in;
     uint64_t bytes_out;
+    const struct problem *problem; /* its row, where the answer was one that has a row */
 };
 typedef void http_answered_fn(const struct http_answered *what, void *arg);
 
@@ -269,5 +271,8 @@ struct http_server_stats {
 };
 
 struct http_server_stats http_server_stats(const struct http_server *self);
+
+/* The server that an exchange belongs to. */
+const struct http_server *http_server_of(const struct http_exchange *x);
 
 #endif

@@ -160,6 +160,7 @@ struct found_blob {
 
 struct gc_job {
     struct disk_job job;
+    struct store *store;
     char *dir; /* DIR/blobs */
     uint64_t cap_bytes, before_bytes, after_bytes;
     struct hash *kept; /* sorted */
@@ -237,6 +238,8 @@ static void run_gc(struct disk_job *job, struct segments *log)
 static void done_gc(struct disk_job *job)
 {
     struct gc_job *self = (struct gc_job *)job;
+    self->store->blob_bytes = self->after_bytes;
+    self->store->blobs_gone_bytes += self->before_bytes - self->after_bytes;
     if (self->done)
         self->done(self->arg, self->before_bytes, self->after_bytes);
     for (size_t i = 0; i < self->found_count; i++)
@@ -258,6 +261,7 @@ void store_collect_blobs(struct store *self, uint64_t cap_bytes, store_gc_fn *do
     struct gc_job *job = mem_new(sizeof *job);
     job->job.run = run_gc;
     job->job.done = done_gc;
+    job->store = self;
     job->dir = mem_printf("%s/blobs", self->dir);
     job->cap_bytes = cap_bytes;
     job->done = done;

@@ -182,6 +182,8 @@ void disk_submit(struct disk *self, struct disk_job *job)
     pthread_mutex_unlock(&self->mutex);
 }
 
+size_t disk_outstanding(const struct disk *self) { return self->outstanding; }
+
 void disk_flush(struct disk *self)
 {
     while (self->outstanding > 0) {

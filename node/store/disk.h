@@ -35,6 +35,9 @@ struct disk *disk_start(struct event_base *base, struct segments *log, struct er
 /* Takes a job, whose memory is its owner's again in done(). */
 void disk_submit(struct disk *self, struct disk_job *job);
 
+/* Jobs that were submitted and are not done. */
+size_t disk_outstanding(const struct disk *self);
+
 /* Waits until all jobs so far, and those that their done()s submit, are done. */
 void disk_flush(struct disk *self);
 

@@ -145,6 +145,7 @@ struct store *store_open(const struct store_options *options, struct err *err)
     self->ops = options->ops ? options->ops : &disk_ops_system;
     self->compact_bytes = options->compact_bytes ? options->compact_bytes : 64u << 20;
     self->lock_fd = -1;
+    self->append = HISTOGRAM_SHORT;
     if (open_store(self, options, err)) {
         err_wrap(err, "store");
         free_store(self);
@@ -215,6 +216,7 @@ struct apply_job {
     struct disk_job job;
     struct store *store;
     struct delta delta;
+    uint64_t began_us;
     store_done_fn *done;
     void *arg;
 };
@@ -232,10 +234,13 @@ static void finish_apply(struct store *store, struct apply_job *self)
     unsigned changed = 0;
     if (job->err.code == ERR_NONE) {
         store->log_bytes += job->line.len;
+        histogram_add(&store->append, clock_mono_us() - self->began_us);
         (void)!store_join(store, &self->delta, &changed, &entry, &job->err);
     } else if (job->err.code == ERR_UNAVAILABLE) {
         stop_writing(store, &job->err);
     }
+    store->records += job->err.code == ERR_NONE;
+    store->records_failed += job->err.code != ERR_NONE;
     if (self->done)
         self->done(self->arg, &job->err, changed);
     if (!entry)
@@ -266,6 +271,7 @@ void store_apply(struct store *self, const struct delta *delta, store_done_fn *d
     job->store = self;
     job->done = done;
     job->arg = arg;
+    job->began_us = clock_mono_us();
     job->job.done = done_apply;
     delta_copy(delta, &job->delta);
     delta_encode(&job->delta, &json);

@@ -32,6 +32,7 @@
 #include "node/store/doc.h"
 #include "node/store/summary.h"
 #include "node/store/totals.h"
+#include "proto/base/histogram.h"
 
 #include <stdbool.h>
 
@@ -123,6 +124,21 @@ void store_each(struct store *self, uint64_t before_ms, uint64_t before_id, stor
 
 /* Number of evaluations that are known. */
 size_t store_count(const struct store *self);
+
+/* What the store holds and has done since it was opened; cheap enough to be asked every second:
+ * nothing is derived anew, so an unfinished evaluation counts by what its document says by now. */
+struct store_stats {
+    size_t evaluations[SUMMARY_STATUS_COUNT];
+    uint64_t oldest_open_ms;   /* created_ms of the oldest that is not over; 0: there is none */
+    uint64_t log_bytes;        /* since the last snapshot */
+    size_t writes_waiting;     /* for the disk */
+    uint64_t records;          /* that became durable */
+    uint64_t records_failed;   /* that were refused or could not be written */
+    struct histogram append;   /* from store_apply() to durable */
+    uint64_t blob_bytes;       /* as of the last collection */
+    uint64_t blobs_gone_bytes; /* collected, all in all */
+};
+void store_stats(const struct store *self, struct store_stats *out);
 
 /* Walks the documents that are not final, oldest first: what a started node must go on with. */
 typedef bool store_doc_fn(void *arg, const struct doc *doc);

@@ -44,6 +44,9 @@ struct store {
     uint64_t log_bytes; /* since the last snapshot */
     uint64_t compact_bytes;
     bool compacting;
+    uint64_t records, records_failed;
+    struct histogram append;
+    uint64_t blob_bytes, blobs_gone_bytes;
     uint64_t put_count; /* names of temporary blobs */
     struct pin *pins;
     size_t pin_count, pin_room;

@@ -275,23 +275,34 @@ static bool was_planned(const struct doc *doc, uint32_t p)
                     plan->setup.outcome == DOC_SETUP_FAILED);
 }
 
-static enum summary_status status_of(const struct summary *self, const struct doc *doc,
-                                     const struct summary_live *live)
+enum summary_status summary_status_of(const struct doc *doc)
 {
-    bool any_plan = false, any_result = doc->res_count > 0;
-    for (size_t p = 0; p < doc->plan_room; p++)
-        any_plan = any_plan || doc->plans[p];
     if (!doc_is_final(doc)) {
-        if (any_result || self->executing > 0 || doc->seal)
+        if (doc->res_count > 0 || doc->seal)
             return SUMMARY_RUNNING;
-        return any_plan || (live && live->preparing) ? SUMMARY_PREPARING : SUMMARY_SUBMITTED;
+        for (size_t p = 0; p < doc->plan_room; p++)
+            if (doc->plans[p])
+                return SUMMARY_PREPARING;
+        return SUMMARY_SUBMITTED;
     }
     if (doc->seal->cancelled)
         return SUMMARY_CANCELLED;
-    for (uint32_t p = 0; p < self->project_count; p++)
+    for (uint32_t p = 0; doc->req && p < doc->req->project_count; p++)
         if (was_planned(doc, p))
             return SUMMARY_DONE;
     return SUMMARY_FAILED;
+}
+
+/* What runs now is in no document. */
+static enum summary_status status_of(const struct summary *self, const struct doc *doc,
+                                     const struct summary_live *live)
+{
+    enum summary_status status = summary_status_of(doc);
+    if (status < SUMMARY_RUNNING && self->executing > 0)
+        return SUMMARY_RUNNING;
+    if (status < SUMMARY_PREPARING && live && live->preparing)
+        return SUMMARY_PREPARING;
+    return status;
 }
 
 static uint64_t end_of(const struct summary *self, const struct doc *doc,

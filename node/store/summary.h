@@ -28,6 +28,10 @@ enum summary_status {
 const char *summary_status_name(enum summary_status status);
 bool summary_status_parse(const char *name, enum summary_status *out);
 
+/* The status alone, of what the document says: cheap. summary_init() with nothing running says the
+ * same. */
+enum summary_status summary_status_of(const struct doc *doc);
+
 enum summary_phase { SUMMARY_PENDING, SUMMARY_EXECUTING, SUMMARY_FINISHED };
 
 /* "pending", "running", "done": a module's status in the API. */

@@ -220,12 +220,13 @@ uint64_t swim_deadline(const struct swim *self);
 struct swim_view {
     struct wire_member member;
     bool is_self;
-    bool is_refused;         /* DEAD, by hard evidence: that process does not run */
-    bool is_compatible;      /* speaks a version that we speak; else it gets no work */
-    bool agrees;             /* its last packet had our table's digest */
-    uint32_t rtt_ms;         /* smoothed; 0 unknown, 1 at least when known */
-    uint64_t heard_ms;       /* of its last packet; 0 never */
-    uint64_t state_since_ms; /* in this state */
+    bool is_refused;           /* DEAD, by hard evidence: that process does not run */
+    bool is_compatible;        /* speaks a version that we speak; else it gets no work */
+    bool agrees;               /* its last packet had our table's digest */
+    uint32_t rtt_ms;           /* smoothed; 0 unknown, 1 at least when known */
+    uint64_t heard_ms;         /* of its last packet; 0 never */
+    uint64_t state_since_ms;   /* in this state */
+    uint64_t differs_since_ms; /* its store's digest is not ours; 0: it is, or none was heard */
 };
 
 /* Members in the order of their ids, self included; index < swim_count(). */

@@ -15,6 +15,7 @@ static void view(const struct swim *self, const struct member *member, struct sw
         .rtt_ms = member->rtt8 == 0 ? 0 : (member->rtt8 - 1) / 8 + 1,
         .heard_ms = is_self ? self->now_ms : member->heard_ms,
         .state_since_ms = member->since_ms,
+        .differs_since_ms = is_self ? 0 : member->shash_since_ms,
     };
 }
 

@@ -57,6 +57,8 @@ static void on_built(void *arg, const struct build_result *result)
         log_info("env_built", "key=%.12s ms=%llu bytes=%llu pytest=%s", entry->key,
                  (unsigned long long)(clock_mono_ms() - entry->queued_ms),
                  (unsigned long long)entry->bytes, entry->pytest);
+        self->stats.built++;
+        histogram_add(&self->stats.build, (clock_mono_ms() - entry->queued_ms) * 1000);
     } else {
         env_disk_remove(self, entry->dir);
         entry->state = ENTRY_FAILED;
@@ -70,6 +72,7 @@ static void on_built(void *arg, const struct build_result *result)
                             : self->config.failure_ms;
         entry->until_ms = clock_mono_ms() + hold;
         log_info("env_failed", "key=%.12s reason=%s", entry->key, entry->reason);
+        self->stats.failed[entry->blame]++;
     }
     self->is_cache_size_due |= self->uv != NULL;
     start_queued(self);
@@ -265,6 +268,8 @@ struct env_ticket *env_acquire(struct env_store *self, const struct env_request 
     if (read_request(self, request, &wanted, &ticket->refusal) == 0) {
         ticket->entry = entry_for(self, &wanted, python);
         ticket->waited = ticket->entry->state != ENTRY_READY;
+        self->stats.hits += !ticket->waited;
+        self->stats.misses += ticket->waited;
         log_debug("env_ask", "name=%s key=%.12s hit=%d fits=%d",
                   request->name != NULL ? request->name : "", ticket->entry->key, !ticket->waited,
                   fits);

@@ -41,6 +41,7 @@
 #define ENV_ENV_H
 
 #include "proto/base/err.h"
+#include "proto/base/histogram.h"
 #include "runner/env/describe.h"
 #include "runner/env/python.h"
 
@@ -156,6 +157,21 @@ void env_release(struct env_store *self, const struct env *env);
 const struct python *env_store_pythons(const struct env_store *self, size_t *count);
 const char *env_store_installer(const struct env_store *self); /* "uv 0.13.9", "pip 23.0.1" */
 const char *env_store_warning(const struct env_store *self);   /* NULL when there is none */
+
+/* What is there, and what was done since the store was opened. */
+struct env_stats {
+    size_t ready;    /* environments on the disk */
+    uint64_t bytes;  /* of those */
+    size_t waiting;  /* builds that wait for their turn */
+    size_t building; /* under way */
+    uint64_t hits;   /* requests whose environment was there */
+    uint64_t misses; /* that waited for a build, or met one's failure */
+    uint64_t built;
+    uint64_t failed[2]; /* by enum env_blame */
+    uint64_t evicted;
+    struct histogram build; /* of those that were built, from the request on */
+};
+void env_store_stats(const struct env_store *self, struct env_stats *out);
 
 /* `testmesh --helper env …`: seals a built tree, removes trees; for the store's own use.
  * Takes the whole command line. */

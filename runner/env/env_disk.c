@@ -224,6 +224,7 @@ void env_disk_evict(struct env_store *self)
         }
         if (total <= self->config.cap_bytes || oldest == NULL)
             return;
+        self->stats.evicted++;
         log_info("env_evict", "key=%.12s bytes=%llu", oldest->key,
                  (unsigned long long)oldest->bytes);
         self->is_trim_due = true;

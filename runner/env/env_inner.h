@@ -84,7 +84,8 @@ struct env_store {
     bool is_trim_due;       /* byte code may be in no environment any more */
     bool is_cache_size_due; /* wheels were added to the installer's cache */
     unsigned building;
-    unsigned gone; /* numbers the folders that go away */
+    unsigned gone;          /* numbers the folders that go away */
+    struct env_stats stats; /* what is counted; the rest of it is made when asked for */
 };
 
 /* Calls back for every ticket that has its answer; the timer's callback. */

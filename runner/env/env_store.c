@@ -127,6 +127,7 @@ struct env_store *env_store_new(struct event_base *base, const struct env_config
     struct env_store *self = mem_new(sizeof *self);
     struct err local = ERR_INIT;
     self->base = base;
+    self->stats.build = HISTOGRAM_LONG;
     copy_config(&self->config, config);
     self->cache = mem_printf("%s/cache", config->dir);
     self->pyc = mem_printf("%s/pyc", config->dir);
@@ -178,6 +179,18 @@ const struct python *env_store_pythons(const struct env_store *self, size_t *cou
 {
     *count = self->python_count;
     return self->pythons;
+}
+
+void env_store_stats(const struct env_store *self, struct env_stats *out)
+{
+    *out = self->stats;
+    out->building = self->building;
+    for (size_t i = 0; i < self->entry_count; i++) {
+        const struct entry *entry = self->entries[i];
+        out->waiting += entry->state == ENTRY_QUEUED;
+        out->ready += entry->state == ENTRY_READY;
+        out->bytes += entry->state == ENTRY_READY ? entry->bytes : 0;
+    }
 }
 
 const char *env_store_installer(const struct env_store *self) { return self->installer; }
