@@ -2,7 +2,7 @@
  *
  *   body ─ staging files, hashed on the way ─ [a key: is it known in the mesh?]
  *        ─ intake (a child) ─ [intake of the overlay] ─ bundles adopted by the store
- *          (or, of a list of repositories: a child each that fetches it)
+ *          (or, of a list of repositories: the overlay, then a child each that fetches it)
  *        ─ the mesh takes it ─ 202
  *
  * The 202 is sent when all of it is on disk, here and on its replicas. Whatever fails before leaves
@@ -247,6 +247,7 @@ static void adopt(struct upload *self)
 /* ---- intake ---------------------------------------------------------------------------------- */
 
 static bool start_intake(struct upload *self, bool is_overlay);
+static bool start_repositories(struct upload *self);
 
 static void on_intake(struct upload *self, struct intake_result *to, struct intake_result *result,
                       const struct err *err)
@@ -258,12 +259,15 @@ static void on_intake(struct upload *self, struct intake_result *to, struct inta
     }
     *to = *result;
     *result = (struct intake_result){0};
-    if (to == &self->result && upload_has(self, UPLOAD_TESTS)) {
-        if (!start_intake(self, true))
-            refuse(self, &self->failure);
-        return;
-    }
-    adopt(self);
+    bool has_begun = true;
+    if (to == &self->result && upload_has(self, UPLOAD_TESTS))
+        has_begun = start_intake(self, true);
+    else if (to == &self->overlay && upload_has(self, UPLOAD_REPOSITORIES))
+        has_begun = start_repositories(self);
+    else
+        adopt(self);
+    if (!has_begun)
+        refuse(self, &self->failure);
 }
 
 static void on_file(void *arg, struct intake_result *result, const struct err *err)
@@ -322,14 +326,20 @@ static void on_repositories(void *arg, struct intake_result *result)
     adopt(self);
 }
 
-/* From what came to bundles. False with `failure` filled. */
+static bool start_repositories(struct upload *self)
+{
+    self->repositories = repositories_start(self->api->repositories, &self->git, self->folder,
+                                            on_repositories, self, &self->failure);
+    return self->repositories != NULL;
+}
+
+/* From what came to bundles. False with `failure` filled. A wrong overlay shall be known before
+ * anything is fetched. */
 static bool start_work(struct upload *self)
 {
     if (!upload_has(self, UPLOAD_REPOSITORIES))
         return start_intake(self, false);
-    self->repositories = repositories_start(self->api->repositories, &self->git, self->folder,
-                                            on_repositories, self, &self->failure);
-    return self->repositories != NULL;
+    return upload_has(self, UPLOAD_TESTS) ? start_intake(self, true) : start_repositories(self);
 }
 
 /* ---- a key that may have been sent before ---------------------------------------------------- */

@@ -180,28 +180,18 @@ static enum upload_field field_of(const char *name)
     static const char *const names[] = {[UPLOAD_FILE] = "file",
                                         [UPLOAD_TESTS] = "tests",
                                         [UPLOAD_NAME] = "name",
-                                        [UPLOAD_OPTIONS] = "options"};
+                                        [UPLOAD_OPTIONS] = "options",
+                                        [UPLOAD_REPOSITORIES] = "projects"};
     unsigned i = 0;
     while (i < countof(names) && strcmp(names[i], name) != 0)
         i++;
     return i < countof(names) ? (enum upload_field)i : UPLOAD_OTHER;
 }
 
-static int part_begin(void *state, const struct http_form_part *part, struct err *err)
+static int open_part(struct upload *self, const struct http_form_part *part, struct err *err)
 {
-    struct upload *self = state;
-    if (http_is_type(self->x, repositories_type)) {
-        self->field = UPLOAD_REPOSITORIES;
-        self->seen |= 1u << self->field;
-        buf_reserve(&self->json, GIT_REQUEST_MAX); /* it never moves: no copy is left behind */
-        return 0;
-    }
-    self->field = field_of(part->name);
-    if (self->field != UPLOAD_OTHER && upload_has(self, self->field))
-        return err_refuse(err, ERR_INVALID, "field-twice", "the field \"%s\" came twice",
-                          part->name);
-    self->seen |= 1u << self->field;
-    hash_update(&self->hashing, part->name, strlen(part->name) + 1);
+    if (self->field == UPLOAD_REPOSITORIES) /* it never moves: no copy is left behind */
+        buf_reserve(&self->json, GIT_REQUEST_MAX);
     if (self->field == UPLOAD_FILE && part->filename)
         self->filename = mem_strdup(part->filename);
     if (self->field == UPLOAD_FILE)
@@ -209,6 +199,20 @@ static int part_begin(void *state, const struct http_form_part *part, struct err
     if (self->field == UPLOAD_TESTS)
         return open_staging(self, "tests.zip", err);
     return 0;
+}
+
+static int part_begin(void *state, const struct http_form_part *part, struct err *err)
+{
+    struct upload *self = state;
+    bool is_whole = http_is_type(self->x, repositories_type);
+    self->field = is_whole ? UPLOAD_REPOSITORIES : field_of(part->name);
+    if (self->field != UPLOAD_OTHER && upload_has(self, self->field))
+        return err_refuse(err, ERR_INVALID, "field-twice", "the field \"%s\" came twice",
+                          part->name);
+    self->seen |= 1u << self->field;
+    if (self->field != UPLOAD_REPOSITORIES)
+        hash_update(&self->hashing, part->name, strlen(part->name) + 1);
+    return open_part(self, part, err);
 }
 
 static int take_text(struct buf *to, const void *bytes, size_t len, size_t max, struct err *err)
@@ -247,17 +251,28 @@ static int part_end(void *state, struct err *err)
 {
     struct upload *self = state;
     (void)err;
-    hash_update(&self->hashing, "\0end", 5);
+    if (self->field != UPLOAD_REPOSITORIES)
+        hash_update(&self->hashing, "\0end", 5);
     mem_close_at(&self->fd);
     return 0;
 }
 
+/* A list of repositories says all of it itself, but for the tests that are laid over them. */
 static int finish_repositories(struct upload *self, struct err *err)
 {
+    const unsigned alone = 1u << UPLOAD_FILE | 1u << UPLOAD_NAME | 1u << UPLOAD_OPTIONS;
+    if (self->seen & alone)
+        return err_refuse(err, ERR_INVALID, "field-mixed",
+                          "the field \"projects\" goes with \"tests\" only: a name and options are "
+                          "members of its JSON, and a zip is another evaluation");
     int rc = git_request_read(&self->git, self->json.data, self->json.len, err);
     if (rc)
         return rc;
     self->digest = self->git.digest;
+    if (upload_has(self, UPLOAD_TESTS)) {
+        hash_update(&self->hashing, &self->git.digest, sizeof self->git.digest);
+        hash_final(&self->hashing, &self->digest);
+    }
     if (self->git.name)
         buf_puts(&self->name, self->git.name);
     const char *options = self->git.options ? self->git.options : "";
@@ -271,8 +286,9 @@ static int finish_form(void *state, struct err *err)
         return finish_repositories(self, err);
     hash_final(&self->hashing, &self->digest);
     if (!upload_has(self, UPLOAD_FILE))
-        return err_refuse(err, ERR_INVALID, "field-missing",
-                          "the form has no field \"file\" with the zip of projects");
+        return err_refuse(
+            err, ERR_INVALID, "field-missing",
+            "the form has no field \"file\" with the zip of projects, nor \"projects\"");
     return submit_options_read(&self->options, buf_str(&self->options_text), self->options_text.len,
                                err);
 }

@@ -13,7 +13,7 @@ enum upload_field {
     UPLOAD_TESTS,
     UPLOAD_NAME,
     UPLOAD_OPTIONS,
-    UPLOAD_REPOSITORIES, /* no field: the whole body, application/json */
+    UPLOAD_REPOSITORIES, /* "projects", or the whole body where it is application/json */
     UPLOAD_OTHER
 };
 

@@ -11,7 +11,7 @@ import gitserver
 import mesh
 import pytest
 import zips
-from node import PROGRAM, Node, environment
+from node import PROGRAM, Node, environment, form
 
 if gitserver.missing():
     pytest.skip(gitserver.missing(), allow_module_level=True)
@@ -370,6 +370,55 @@ def test_a_request_sent_twice_is_one(node, server):
     other = post(node, [server.url("other/calc")], headers=headers)
     assert first.status == again.status == 202 and first.json()["id"] == again.json()["id"]
     assert other.status == 422 and other.json()["code"] == "idempotency-key-reused"
+
+
+# ---- tests that the author cannot touch ----
+
+TRUSTED = {"tests/test_calc.py": "from calc import add\n\n\ndef test_trusted():\n    assert add(2, 2) == 4\n"}
+
+
+def post_form(node, projects, *fields, headers=None):
+    body = projects if isinstance(projects, bytes) else json.dumps({"projects": projects}).encode()
+    kind, data = form([("projects", None, "application/json", body), *fields])
+    return node.request("POST", "/evaluation", data, {"Content-Type": kind, **(headers or {})}, timeout=130)
+
+
+def test_tests_are_laid_over_repositories(node, server):
+    tests = ("tests", "tests.zip", "application/zip", zips.of_files(TRUSTED))
+    fields = [("other", None, None, b"x"), tests]
+    answer = post_form(node, [server.url("o/calc"), server.url("other/calc")], *fields)
+    assert answer.status == 202, answer
+    document = node.wait_done(answer.json()["id"])
+    assert sorted(item["test"] for item in node.tests(document["id"])) == ["tests/test_calc.py::test_trusted"] * 2
+    assert document["_run_info"]["%passed"] == 100
+
+
+def test_a_form_of_repositories(node, server):
+    """Without tests it is the request that its JSON alone is; what fits not together is refused."""
+    headers = {"Idempotency-Key": "git-form"}
+    plain = post(node, [server.url("o/calc")], headers=headers)
+    same = post_form(node, [server.url("o/calc")], headers=headers)
+    tests = ("tests", "tests.zip", None, zips.of_files(TRUSTED))
+    other = post_form(node, [server.url("o/calc")], tests, headers=headers)
+    assert plain.status == same.status == 202 and plain.json()["id"] == same.json()["id"]
+    assert other.status == 422 and other.json()["code"] == "idempotency-key-reused"
+    asked = len(server.requests())
+    for projects, fields, status, code in [
+            ([server.url("o/calc")], [("file", "a.zip", None, zips.of_files(TRUSTED))], 400, "field-mixed"),
+            ([server.url("o/calc")], [("name", None, None, b"x")], 400, "field-mixed"),
+            ([server.url("o/calc")], [("projects", None, None, b"{}")], 400, "field-twice"),
+            (b"{", [], 400, "bad-json"),
+            ([server.url("o/calc")], [("tests", "tests.zip", None, b"no zip")], 422, "archive-not-zip")]:
+        answer = post_form(node, projects, *fields)
+        assert answer.status == status and answer.json()["code"] == code, answer
+    assert len(server.requests()) == asked, "it is refused before anything is fetched"
+
+
+def test_the_client_sends_tests_with_repositories(node, server, tmp_path):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_calc.py").write_text(TRUSTED["tests/test_calc.py"])
+    done = client(node, "--tests", str(tmp_path), server.url("o/calc"))
+    assert done.returncode == 0 and "test_two" not in done.stdout, done
 
 
 # ---- the token ----
