@@ -337,6 +337,12 @@ const struct executor_stats *host_executor_stats(const struct host *self)
 
 uint64_t host_self(const struct host *self) { return self->self; }
 
+struct secret_place host_secrets(const struct host *self)
+{
+    return (struct secret_place){
+        .keys = net_keys(self->net), .cluster = self->config.cluster, .store = self->config.store};
+}
+
 struct counting {
     mesh_counter_fn *fn;
     void *arg;

@@ -5,6 +5,7 @@
 #define NODE_HOST_HOST_H
 
 #include "node/eval/executor.h"
+#include "node/eval/secret.h"
 #include "node/mesh/mesh.h"
 #include "node/net/net.h"
 #include "node/store/store.h"
@@ -61,6 +62,9 @@ typedef void host_submit_fn(void *arg, const struct err *err, unsigned replicas,
 /* Submits `delta`, a request alone whose blobs are durable here. Copies. With a key, `done` may
  * also get ERR_UNPROCESSABLE: another request has it. */
 void host_submit(struct host *self, const struct delta *delta, host_submit_fn *done, void *arg);
+
+/* What seals and opens the tokens of repositories (node/eval/secret.h). Borrows. */
+struct secret_place host_secrets(const struct host *self);
 
 /* Says that nobody wants the rest of an evaluation. */
 typedef void host_cancel_fn(void *arg, bool is_known);

@@ -377,6 +377,8 @@ void net_hook(struct net *self, const struct net_hooks *hooks)
     self->hooks = hooks ? *hooks : (struct net_hooks){0};
 }
 
+const struct keys *net_keys(const struct net *self) { return &self->keys; }
+
 int net_resolve(struct net *self, const char *name, uint16_t default_port, net_resolved_fn *done,
                 void *arg, struct err *err)
 {

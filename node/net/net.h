@@ -165,6 +165,9 @@ void net_drop_link(struct net *self, uint64_t nid);
  * something listens, not what. */
 void net_probe(struct net *self, const struct wire_addr *to, uint32_t seq);
 
+/* The cluster's keys; borrowed for ever. For what is sealed on disk (node/eval/secret.h). */
+const struct keys *net_keys(const struct net *self);
+
 /* ---- names ----------------------------------------------------------------------------------- */
 
 #define NET_ADDRS_MAX 64

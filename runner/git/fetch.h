@@ -33,10 +33,11 @@ struct fetch_policy {
 
 struct fetch_spec {
     const struct fetch_policy *policy;
-    const struct git_url *url; /* copied */
-    const char *token;         /* NULL: none; copied into the pipe only */
-    const char *out_dir;       /* as of intake_spec */
-    uint64_t timeout_ms;       /* in all, at least 1 */
+    const struct git_url *url;      /* copied */
+    const char *token;              /* NULL: none; copied into the pipe only */
+    const char *out_dir;            /* as of intake_spec */
+    uint64_t timeout_ms;            /* in all, at least 1 */
+    fetch_progress_fn *on_progress; /* with the `arg` of fetch_start(); NULL: nobody wants it */
 };
 
 struct fetch_facts {
@@ -45,6 +46,25 @@ struct fetch_facts {
     uint64_t received_bytes;
     uint32_t tries;
 };
+
+enum fetch_phase {
+    FETCH_WAITING, /* for its turn, or to try again */
+    FETCH_CONNECTING,
+    FETCH_RECEIVING,
+    FETCH_INDEXING, /* and packing */
+    FETCH_PHASES
+};
+
+/* How far it is, by the child's word: for people. */
+struct fetch_progress {
+    enum fetch_phase phase;
+    uint64_t received_bytes;
+    uint32_t objects; /* received, of this try */
+    uint32_t tries;   /* begun, from 1; 0: none yet */
+};
+
+/* Called on the loop, twice a second at most and whenever the phase changes. */
+typedef void fetch_progress_fn(void *arg, const struct fetch_progress *progress);
 
 /* Called once, on the loop, never from within fetch_start(). `result` has one project, or is NULL
  * with an error; git_reason_is_projects() of its reason says whose fault it is. Without one it is
