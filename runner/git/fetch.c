@@ -5,6 +5,7 @@
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "runner/child/child.h"
+#include "runner/git/progress.h"
 #include "runner/git/request.h"
 #include "runner/intake/manifest.h"
 
@@ -17,6 +18,10 @@
 
 struct fetch {
     struct child *child;
+    struct buf out; /* what has not been read yet: in the end, the answer */
+    bool is_answer; /* no more progress comes */
+    bool is_too_long;
+    fetch_progress_fn *on_progress;
     fetch_done_fn *done;
     void *arg;
     char *out_dir;
@@ -32,20 +37,51 @@ static void tidy(const struct fetch *self)
 
 static void fetch_free(struct fetch *self)
 {
+    buf_fini(&self->out);
     free(self->out_dir);
     free(self);
 }
 
-static int judge(const struct child_result *result, struct err *err)
+/* Takes one line of progress from the front. False when there is none, or not yet. */
+static bool take_progress(struct fetch *self)
+{
+    struct fetch_progress progress;
+    const char *text = buf_str(&self->out);
+    const char *end = memchr(text, '\n', self->out.len);
+    size_t len = end ? (size_t)(end - text) : 0;
+    if (!end)
+        return false;
+    self->is_answer = !progress_is_line(text, len);
+    if (self->is_answer)
+        return false;
+    bool is_sound = progress_read(&progress, text, len);
+    buf_consume(&self->out, len + 1);
+    if (is_sound && self->on_progress)
+        self->on_progress(self->arg, &progress);
+    return true;
+}
+
+static void on_bytes(void *arg, const void *bytes, size_t len)
+{
+    struct fetch *self = arg;
+    self->is_too_long = self->is_too_long || self->out.len + len > MANIFEST_MAX;
+    if (self->is_too_long)
+        return;
+    buf_append(&self->out, bytes, len);
+    while (!self->is_answer && take_progress(self))
+        ;
+}
+
+static int judge(const struct fetch *self, const struct child_result *result, struct err *err)
 {
     const struct supervise_verdict *verdict = &result->verdict;
     if (verdict->kind == SUPERVISE_LIMITED && verdict->limit == SUPERVISE_LIMIT_WALL)
         return err_refuse(err, ERR_UNAVAILABLE, "repo-timeout", "the fetch took too long");
     if (verdict->kind == SUPERVISE_LIMITED)
         return err_refuse(err, ERR_UNPROCESSABLE, "repo-too-large", "%s", result->text);
-    if (verdict->kind != SUPERVISE_EXITED || verdict->code > 1 || result->out.len == 0)
+    if (verdict->kind != SUPERVISE_EXITED || verdict->code > 1 || self->out.len == 0)
         return err_set(err, ERR_INTERNAL, "the helper died: %s", result->text);
-    if (result->out_bytes > result->out.len)
+    if (self->is_too_long)
         return err_set(err, ERR_INTERNAL, "the helper's answer is too long");
     return 0;
 }
@@ -97,11 +133,11 @@ static void on_done(void *arg, struct child_result *child)
     struct err err = ERR_INIT;
     struct fetch_facts facts = {0};
     struct intake_result result = {0};
-    int rc = judge(child, &err);
+    int rc = judge(self, child, &err);
     if (rc)
         log_warn("fetch_helper_failed", "%s stderr=%.500s", err.text, buf_str(&child->err));
     else
-        rc = read_answer(self, &child->out, &facts, &result, &err);
+        rc = read_answer(self, &self->out, &facts, &result, &err);
     if (rc)
         tidy(self);
     self->done(self->arg, rc ? NULL : &result, &facts, &err);
@@ -153,11 +189,14 @@ struct fetch *fetch_start(struct event_base *base, const struct fetch_spec *spec
     if (in < 0)
         return NULL;
     struct fetch *self = mem_new(sizeof *self);
-    *self = (struct fetch){.done = done, .arg = arg, .out_dir = mem_strdup(spec->out_dir)};
+    *self = (struct fetch){.on_progress = spec->on_progress,
+                           .done = done,
+                           .arg = arg,
+                           .out_dir = mem_strdup(spec->out_dir)};
     const struct child_spec child = {
         .argv = (const char *const[]){program, "--helper", "fetch", NULL},
         .stdin_fd = in,
-        .out = {.kind = CHILD_COLLECT, .head_bytes = MANIFEST_MAX},
+        .out = {.kind = CHILD_BYTES, .on_bytes = on_bytes},
         .err = {.kind = CHILD_COLLECT, .head_bytes = COMPLAINT_BYTES},
         .limits = {.wall_ms = spec->timeout_ms + GRACE_MS,
                    .output_bytes = MANIFEST_MAX + (1u << 20)},

@@ -31,22 +31,6 @@ struct fetch_policy {
     struct egress *egress; /* the child's way out; NULL: its own connections, each one checked */
 };
 
-struct fetch_spec {
-    const struct fetch_policy *policy;
-    const struct git_url *url;      /* copied */
-    const char *token;              /* NULL: none; copied into the pipe only */
-    const char *out_dir;            /* as of intake_spec */
-    uint64_t timeout_ms;            /* in all, at least 1 */
-    fetch_progress_fn *on_progress; /* with the `arg` of fetch_start(); NULL: nobody wants it */
-};
-
-struct fetch_facts {
-    char commit[GIT_OID_HEX]; /* "" where it did not come so far */
-    char branch[GIT_BRANCH_MAX + 1];
-    uint64_t received_bytes;
-    uint32_t tries;
-};
-
 enum fetch_phase {
     FETCH_WAITING, /* for its turn, or to try again */
     FETCH_CONNECTING,
@@ -63,8 +47,25 @@ struct fetch_progress {
     uint32_t tries;   /* begun, from 1; 0: none yet */
 };
 
-/* Called on the loop, twice a second at most and whenever the phase changes. */
+/* Called on the loop, twice a second at most and whenever the phase changes. Must not call
+ * fetch_cancel(). */
 typedef void fetch_progress_fn(void *arg, const struct fetch_progress *progress);
+
+struct fetch_spec {
+    const struct fetch_policy *policy;
+    const struct git_url *url;      /* copied */
+    const char *token;              /* NULL: none; copied into the pipe only */
+    const char *out_dir;            /* as of intake_spec */
+    uint64_t timeout_ms;            /* in all, at least 1 */
+    fetch_progress_fn *on_progress; /* with the `arg` of fetch_start(); NULL: nobody wants it */
+};
+
+struct fetch_facts {
+    char commit[GIT_OID_HEX]; /* "" where it did not come so far */
+    char branch[GIT_BRANCH_MAX + 1];
+    uint64_t received_bytes;
+    uint32_t tries;
+};
 
 /* Called once, on the loop, never from within fetch_start(). `result` has one project, or is NULL
  * with an error; git_reason_is_projects() of its reason says whose fault it is. Without one it is
@@ -81,8 +82,9 @@ struct fetch *fetch_start(struct event_base *base, const struct fetch_spec *spec
 /* Stops it; `done` is not called. Nothing is left on disk. */
 void fetch_cancel(struct fetch *self);
 
-/* `testmesh --helper fetch`: reads one request on standard input, writes a line of JSON with the
- * facts and then what helper_intake_main() would. */
+/* `testmesh --helper fetch`: reads one request on standard input, writes lines of progress
+ * (runner/git/progress.h), a line of JSON with the facts, and then what helper_intake_main() would.
+ */
 int helper_fetch_main(int argc, char **argv);
 
 #endif

@@ -7,6 +7,7 @@
 #include "runner/git/client.h"
 #include "runner/git/export.h"
 #include "runner/git/fetch.h"
+#include "runner/git/progress.h"
 #include "runner/git/reason.h"
 #include "runner/git/request.h"
 #include "runner/intake/lockin.h"
@@ -25,6 +26,7 @@
 #define BACK_OFF_MS 500u
 #define PATIENCE_MS 15000u /* the longest that a host may ask us to wait */
 #define DNS_PORT    53
+#define TELL_MS     500u
 #define OBJECT_TIMES                                                                               \
     2 /* an object may be so much larger than a file: it is refused by name then                   \
        */
@@ -37,6 +39,9 @@ struct task {
     bool out_made;
     struct fetch_facts facts;
     struct export tree;
+    const struct transport *transport; /* of this try */
+    struct fetch_progress told;
+    uint64_t told_ms;
 };
 
 /* What a library reads to find names and certificates. Nothing of it is secret. */
@@ -81,6 +86,35 @@ static void lock(const struct task *self)
                         &(struct lockin_network){readable, ports, countof(ports)});
 }
 
+/* ---- progress -------------------------------------------------------------------------------- */
+
+/* A line for the parent, not too often. That nobody reads it is no reason to stop. */
+static void tell(struct task *self, enum fetch_phase phase, uint32_t objects)
+{
+    uint64_t now_ms = clock_mono_ms();
+    const struct fetch_progress *told = &self->told;
+    if (phase == told->phase && self->facts.tries == told->tries &&
+        now_ms - self->told_ms < TELL_MS)
+        return;
+    self->told_ms = now_ms;
+    self->told = (struct fetch_progress){.phase = phase,
+                                         .received_bytes = self->facts.received_bytes,
+                                         .objects = objects,
+                                         .tries = self->facts.tries};
+    if (self->transport)
+        self->told.received_bytes += transport_received(self->transport);
+    owned_buf line = BUF_INIT;
+    progress_put(&self->told, &line);
+    (void)!file_write_all(STDOUT_FILENO, line.data, line.len, NULL);
+}
+
+static void on_objects(void *arg, uint32_t received, bool is_whole)
+{
+    tell(arg, is_whole ? FETCH_INDEXING : FETCH_RECEIVING, received);
+}
+
+/* ---- one try --------------------------------------------------------------------------------- */
+
 static int open_folder(struct task *self, struct err *err)
 {
     const char *path = self->request.out_dir;
@@ -109,6 +143,8 @@ static int fetch_into(struct task *self, struct transport *transport, const char
     struct objects objects;
     struct client_result result = {0};
     int rc = objects_begin(&objects, folder, &limits, err);
+    objects.watch = on_objects;
+    objects.watch_arg = self;
     if (!rc)
         rc = client_fetch(transport, &self->url, &objects, &result, err);
     memcpy(self->facts.commit, result.commit, sizeof self->facts.commit);
@@ -136,7 +172,10 @@ static int try_once(struct task *self, uint32_t *wait_s, struct err *err)
     if (mkdir(folder, 0700))
         return err_set(err, ERR_IO, "make %s: %m", folder);
     struct transport *transport = transport_new(&spec);
+    self->transport = transport;
+    tell(self, FETCH_CONNECTING, 0);
     int rc = fetch_into(self, transport, folder, err);
+    self->transport = NULL;
     self->facts.received_bytes += transport_received(transport);
     *wait_s = transport_retry_after_s(transport);
     transport_free(transport);
@@ -171,6 +210,7 @@ static int try_all(struct task *self, struct err *err)
             self->facts.tries >= TRIES_MAX || wait_ms > PATIENCE_MS ||
             clock_mono_ms() + wait_ms >= self->deadline_ms)
             return rc;
+        tell(self, FETCH_WAITING, 0);
         sleep_ms(wait_ms);
     }
 }

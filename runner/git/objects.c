@@ -51,9 +51,16 @@ static void set_up(const struct objects_limits *limits)
     git_libgit2_opts(GIT_OPT_DISABLE_PACK_KEEP_FILE_CHECKS, 1);
 }
 
+static void tell(const struct objects *self, const git_indexer_progress *progress)
+{
+    if (self->watch)
+        self->watch(self->watch_arg, progress->received_objects, self->is_whole);
+}
+
 static int on_progress(const git_indexer_progress *progress, void *arg)
 {
     const struct objects *self = arg;
+    tell(self, progress);
     return progress->total_objects > self->limits.count ? -1 : 0;
 }
 
@@ -84,12 +91,15 @@ int objects_feed(struct objects *self, const char *bytes, size_t len, struct err
 {
     errno = 0;
     int failed = git_indexer_append(self->indexer, bytes, len, &self->progress);
+    tell(self, &self->progress);
     int rc = check_count(self, err);
     return rc || !failed ? rc : objects_error("the pack", err);
 }
 
 int objects_end(struct objects *self, struct err *err)
 {
+    self->is_whole = true;
+    tell(self, &self->progress);
     errno = 0;
     if (git_indexer_commit(self->indexer, &self->progress))
         return objects_error("the pack", err);

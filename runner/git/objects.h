@@ -6,6 +6,7 @@
 #include "proto/base/err.h"
 
 #include <git2.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,8 +15,14 @@ struct objects_limits {
     uint64_t object_bytes; /* one of them, inflated */
 };
 
+/* Told of every piece that came and of every object that was put away; often. */
+typedef void objects_watch_fn(void *arg, uint32_t received, bool is_whole);
+
 struct objects {
     struct objects_limits limits;
+    objects_watch_fn *watch; /* set by the caller after objects_begin(), or NULL */
+    void *watch_arg;
+    bool is_whole; /* all of the pack has come */
     char *folder;
     git_indexer *indexer;
     git_indexer_progress progress;
