@@ -22,7 +22,7 @@ static void begin_part(struct buf *text, uint64_t id, char kind)
 
 static uint64_t end_part(const struct buf *text) { return hash_u64(text->data, text->len); }
 
-static uint64_t delta_dig(struct buf *text, char kind, const struct delta *part)
+uint64_t doc_part_dig(struct buf *text, char kind, const struct delta *part)
 {
     begin_part(text, part->id, kind);
     delta_encode(part, text);
@@ -61,18 +61,32 @@ struct doc *doc_new(uint64_t id)
     return self;
 }
 
+static void free_plans(struct doc_tree_plan *list)
+{
+    while (list) {
+        struct doc_tree_plan *next = list->next;
+        arena_free(list->part.arena);
+        free(list);
+        list = next;
+    }
+}
+
 void doc_free(struct doc *self)
 {
     if (!self)
         return;
     for (size_t i = 0; i < DOC_PART_COUNT; i++)
         arena_free(self->parts[i].arena);
+    for (size_t p = 0; p < self->source_room; p++)
+        arena_free(self->source_parts[p].arena);
     for (size_t p = 0; p < self->plan_room; p++)
-        arena_free(self->plan_parts[p].arena);
+        free_plans(self->tree_plans[p]);
     for (size_t i = 0; i < self->slot_room; i++)
         arena_free(self->slots[i].arena);
     free(self->parts);
-    free(self->plan_parts);
+    free(self->source_parts);
+    free(self->sources);
+    free(self->tree_plans);
     free(self->plans);
     free(self->slots);
     free(self);
@@ -88,14 +102,31 @@ static void replace_part(struct doc *self, struct doc_part *part, struct arena *
     part->dig = dig;
 }
 
+static int compare_plans(const struct doc_plan *a, const struct doc_plan *b)
+{
+    int order = doc_ballot_compare(a->ballot, b->ballot);
+    return order ? order : compare_u64(a->hash, b->hash);
+}
+
 /* ---- write once, and the registers ----------------------------------------------------------- */
+
+/* Chooses the plan that counts anew: of one more plan, or of what the project has come to be. */
+static void choose_plan(struct doc *self, uint32_t p)
+{
+    const struct doc_plan *best = NULL;
+    for (const struct doc_tree_plan *at = doc_tree_plans(self, p); at; at = at->next)
+        if (doc_plan_fits(self, at->plan) && (!best || compare_plans(at->plan, best) > 0))
+            best = at->plan;
+    if (p < self->plan_room)
+        self->plans[p] = best;
+}
 
 static int join_req(struct doc *self, const struct doc_req *req, unsigned *changed, struct err *err)
 {
     owned_buf text = BUF_INIT;
     struct arena *arena = arena_new(2048);
     const struct doc_req *copy = doc_copy_req(arena, req);
-    uint64_t dig = delta_dig(&text, 'q', &(struct delta){.id = self->id, .req = copy});
+    uint64_t dig = doc_part_dig(&text, 'q', &(struct delta){.id = self->id, .req = copy});
     if (self->req) {
         arena_free(arena);
         if (dig == self->parts[DOC_PART_REQ].dig)
@@ -104,11 +135,13 @@ static int join_req(struct doc *self, const struct doc_req *req, unsigned *chang
     }
     self->req = copy;
     replace_part(self, &self->parts[DOC_PART_REQ], arena, dig);
+    for (uint32_t p = 0; p < self->plan_room; p++)
+        choose_plan(self, p);
     *changed |= DOC_CHANGED_REQ;
     return 0;
 }
 
-static int compare_fences(const struct doc_fence *a, const struct doc_fence *b)
+int doc_compare_fences(const struct doc_fence *a, const struct doc_fence *b)
 {
     int order = doc_ballot_compare(a->ballot, b->ballot);
     if (!order)
@@ -124,38 +157,43 @@ static void join_fence(struct doc *self, const struct doc_fence *fence, unsigned
 {
     struct arena *arena = arena_new(512);
     const struct doc_fence *copy = doc_copy_fence(arena, fence);
-    if (self->fence && compare_fences(copy, self->fence) <= 0) {
+    if (self->fence && doc_compare_fences(copy, self->fence) <= 0) {
         arena_free(arena);
         return;
     }
     owned_buf text = BUF_INIT;
     self->fence = copy;
     replace_part(self, &self->parts[DOC_PART_FENCE], arena,
-                 delta_dig(&text, 'f', &(struct delta){.id = self->id, .fence = copy}));
+                 doc_part_dig(&text, 'f', &(struct delta){.id = self->id, .fence = copy}));
     *changed |= DOC_CHANGED_FENCE;
 }
 
-static void make_room_for_plan(struct doc *self, uint32_t p)
+/* Returns how many entries a list by project has to have for this one. */
+static size_t room_for(const struct doc *self, uint32_t p)
 {
-    if (p < self->plan_room)
-        return;
     size_t room = self->req ? self->req->project_count : 0;
-    if (room <= p)
-        room = (size_t)p + 1;
-    self->plans = mem_resize(self->plans, room, sizeof *self->plans);
-    self->plan_parts = mem_resize(self->plan_parts, room, sizeof *self->plan_parts);
-    for (size_t i = self->plan_room; i < room; i++) {
-        self->plans[i] = NULL;
-        self->plan_parts[i] = (struct doc_part){0};
-    }
-    self->plan_room = room;
+    return room > p ? room : (size_t)p + 1;
 }
 
-static void join_plan(struct doc *self, const struct doc_plan *plan, unsigned *changed)
+static void make_room_for_source(struct doc *self, uint32_t p)
 {
-    struct arena *arena = arena_new(2048);
-    const struct doc_plan *copy = doc_copy_plan(arena, plan);
-    const struct doc_plan *old = plan->p < self->plan_room ? self->plans[plan->p] : NULL;
+    if (p < self->source_room)
+        return;
+    size_t room = room_for(self, p);
+    self->sources = mem_resize(self->sources, room, sizeof *self->sources);
+    self->source_parts = mem_resize(self->source_parts, room, sizeof *self->source_parts);
+    for (size_t i = self->source_room; i < room; i++) {
+        self->sources[i] = NULL;
+        self->source_parts[i] = (struct doc_part){0};
+    }
+    self->source_room = room;
+}
+
+static void join_source(struct doc *self, const struct doc_source *source, unsigned *changed)
+{
+    struct arena *arena = arena_new(1024);
+    const struct doc_source *copy = doc_copy_source(arena, source);
+    const struct doc_source *old = source->p < self->source_room ? self->sources[source->p] : NULL;
     int order = old ? doc_ballot_compare(copy->ballot, old->ballot) : 1;
     if (!order)
         order = compare_u64(copy->hash, old->hash);
@@ -164,11 +202,60 @@ static void join_plan(struct doc *self, const struct doc_plan *plan, unsigned *c
         return;
     }
     owned_buf text = BUF_INIT;
+    make_room_for_source(self, source->p);
+    self->sources[source->p] = copy;
+    replace_part(self, &self->source_parts[source->p], arena,
+                 doc_part_dig(&text, 'o',
+                              &(struct delta){.id = self->id, .sources = copy, .source_count = 1}));
+    choose_plan(self, source->p);
+    *changed |= DOC_CHANGED_SOURCE;
+}
+
+static void make_room_for_plan(struct doc *self, uint32_t p)
+{
+    if (p < self->plan_room)
+        return;
+    size_t room = room_for(self, p);
+    self->plans = mem_resize(self->plans, room, sizeof *self->plans);
+    self->tree_plans = mem_resize(self->tree_plans, room, sizeof *self->tree_plans);
+    for (size_t i = self->plan_room; i < room; i++) {
+        self->plans[i] = NULL;
+        self->tree_plans[i] = NULL;
+    }
+    self->plan_room = room;
+}
+
+/* Returns the register of a plan, which may be new and empty. */
+static struct doc_tree_plan *register_of(struct doc *self, const struct doc_plan *plan)
+{
     make_room_for_plan(self, plan->p);
-    self->plans[plan->p] = copy;
+    struct doc_tree_plan **at = &self->tree_plans[plan->p];
+    int order = -1;
+    while (*at && (order = memcmp(&(*at)->tree, &plan->tree, sizeof plan->tree)) < 0)
+        at = &(*at)->next;
+    if (*at && order == 0)
+        return *at;
+    struct doc_tree_plan *fresh = mem_new(sizeof *fresh);
+    fresh->tree = plan->tree;
+    fresh->next = *at;
+    return *at = fresh;
+}
+
+static void join_plan(struct doc *self, const struct doc_plan *plan, unsigned *changed)
+{
+    struct arena *arena = arena_new(2048);
+    const struct doc_plan *copy = doc_copy_plan(arena, plan);
+    struct doc_tree_plan *to = register_of(self, copy);
+    if (to->plan && compare_plans(copy, to->plan) <= 0) {
+        arena_free(arena);
+        return;
+    }
+    owned_buf text = BUF_INIT;
+    to->plan = copy;
     replace_part(
-        self, &self->plan_parts[plan->p], arena,
-        delta_dig(&text, 'p', &(struct delta){.id = self->id, .plans = copy, .plan_count = 1}));
+        self, &to->part, arena,
+        doc_part_dig(&text, 'p', &(struct delta){.id = self->id, .plans = copy, .plan_count = 1}));
+    choose_plan(self, plan->p);
     *changed |= DOC_CHANGED_PLAN;
 }
 
@@ -178,7 +265,7 @@ static void join_cancel(struct doc *self, unsigned *changed)
         return;
     owned_buf text = BUF_INIT;
     self->cancel = true;
-    self->digest ^= delta_dig(&text, 'c', &(struct delta){.id = self->id, .cancel = true});
+    self->digest ^= doc_part_dig(&text, 'c', &(struct delta){.id = self->id, .cancel = true});
     *changed |= DOC_CHANGED_CANCEL;
 }
 
@@ -188,7 +275,7 @@ static void join_degraded(struct doc *self, unsigned *changed)
         return;
     owned_buf text = BUF_INIT;
     self->degraded = true;
-    self->digest ^= delta_dig(&text, 'g', &(struct delta){.id = self->id, .degraded = true});
+    self->digest ^= doc_part_dig(&text, 'g', &(struct delta){.id = self->id, .degraded = true});
     *changed |= DOC_CHANGED_DEGRADED;
 }
 
@@ -199,20 +286,20 @@ static void join_com(struct doc *self, struct doc_ballot com, unsigned *changed)
     owned_buf text = BUF_INIT;
     self->com = com;
     replace_part(self, &self->parts[DOC_PART_COM], NULL,
-                 delta_dig(&text, 'm', &(struct delta){.id = self->id, .com = com}));
+                 doc_part_dig(&text, 'm', &(struct delta){.id = self->id, .com = com}));
     *changed |= DOC_CHANGED_COM;
 }
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-static size_t slot_of(const struct doc *self, uint32_t p, uint64_t plan, uint32_t m)
+struct doc_slot *doc_slot_of(const struct doc *self, uint32_t p, uint64_t plan, uint32_t m)
 {
     uint64_t mix = (plan ^ ((uint64_t)p << 32 | m)) * UINT64_C(0x9e3779b97f4a7c15);
     size_t at = (size_t)(mix ^ mix >> 29) & (self->slot_room - 1);
     for (;; at = (at + 1) & (self->slot_room - 1)) {
         const struct doc_rec *rec = self->slots[at].rec;
         if (!rec || (rec->m == m && rec->p == p && rec->plan == plan))
-            return at;
+            return &self->slots[at];
     }
 }
 
@@ -226,11 +313,11 @@ static void make_room_for_result(struct doc *self)
     self->slots = mem_new_array(self->slot_room, sizeof *self->slots);
     for (size_t i = 0; i < old_room; i++)
         if (old[i].rec)
-            self->slots[slot_of(self, old[i].rec->p, old[i].rec->plan, old[i].rec->m)] = old[i];
+            *doc_slot_of(self, old[i].rec->p, old[i].rec->plan, old[i].rec->m) = old[i];
     free(old);
 }
 
-static int compare_recs(const struct doc_rec *a, const struct doc_rec *b)
+int doc_compare_recs(const struct doc_rec *a, const struct doc_rec *b)
 {
     if (a->real != b->real)
         return a->real ? 1 : -1;
@@ -252,8 +339,8 @@ static void join_rec(struct doc *self, const struct doc_rec *rec, struct buf *te
     struct doc_rec *copy = doc_copy_rec(arena, rec);
     copy->dig = rec_dig(text, self->id, copy);
     make_room_for_result(self);
-    struct doc_slot *slot = &self->slots[slot_of(self, rec->p, rec->plan, rec->m)];
-    if (slot->rec && compare_recs(copy, slot->rec) <= 0) {
+    struct doc_slot *slot = doc_slot_of(self, rec->p, rec->plan, rec->m);
+    if (slot->rec && doc_compare_recs(copy, slot->rec) <= 0) {
         arena_free(arena);
         return;
     }
@@ -279,7 +366,9 @@ static void join_seal(struct doc *self, const struct doc_seal *seal, unsigned *c
     struct doc_rec *vec = (struct doc_rec *)copy->vec; /* ours until it is published below */
     for (size_t i = 0; i < copy->vec_count; i++)
         vec[i].dig = rec_dig(&text, self->id, &vec[i]);
-    copy->dig = delta_dig(&text, 's', &(struct delta){.id = self->id, .seal = copy});
+    copy->dig = doc_part_dig(&text, 's', &(struct delta){.id = self->id, .seal = copy});
+    for (size_t i = 0; i < copy->source_count; i++)
+        join_source(self, &copy->sources[i], changed);
     for (size_t i = 0; i < copy->plan_count; i++)
         join_plan(self, &copy->plans[i], changed);
     join_recs(self, copy->vec, copy->vec_count, changed);
@@ -308,6 +397,8 @@ int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed, st
     }
     if (delta->fence)
         join_fence(self, delta->fence, changed);
+    for (size_t i = 0; i < delta->source_count; i++)
+        join_source(self, &delta->sources[i], changed);
     for (size_t i = 0; i < delta->plan_count; i++)
         join_plan(self, &delta->plans[i], changed);
     if (delta->cancel)
@@ -319,105 +410,4 @@ int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed, st
     if (delta->degraded)
         join_degraded(self, changed);
     return 0;
-}
-
-/* ---- whether there is anything to join ------------------------------------------------------- */
-
-static bool has_req(const struct doc *self, const struct doc_req *req)
-{
-    if (!self->req)
-        return false;
-    owned_buf text = BUF_INIT;
-    struct arena *arena = arena_new(2048);
-    const struct doc_req *copy = doc_copy_req(arena, req);
-    uint64_t dig = delta_dig(&text, 'q', &(struct delta){.id = self->id, .req = copy});
-    arena_free(arena);
-    return dig == self->parts[DOC_PART_REQ].dig;
-}
-
-static bool has_plan(const struct doc *self, const struct doc_plan *plan)
-{
-    const struct doc_plan *old = plan->p < self->plan_room ? self->plans[plan->p] : NULL;
-    int order = old ? doc_ballot_compare(old->ballot, plan->ballot) : -1;
-    return order > 0 || (order == 0 && old->hash == doc_plan_hash(plan));
-}
-
-/* An attempt has one record: what is of the same attempt is the same. */
-static bool has_rec(const struct doc *self, const struct doc_rec *rec)
-{
-    if (!self->slot_room)
-        return false;
-    const struct doc_rec *old = self->slots[slot_of(self, rec->p, rec->plan, rec->m)].rec;
-    if (!old || (rec->real && !old->real))
-        return false;
-    struct doc_rec same = *rec;
-    same.dig = old->dig;
-    return compare_recs(&same, old) <= 0;
-}
-
-static bool has_seal(const struct doc *self, const struct doc_seal *seal)
-{
-    int order = self->seal ? doc_ballot_compare(self->seal->ballot, seal->ballot) : -1;
-    return order > 0 || (order == 0 && self->seal->gen >= seal->gen);
-}
-
-bool doc_has(const struct doc *self, const struct delta *delta)
-{
-    if ((delta->req && !has_req(self, delta->req)) ||
-        (delta->fence && (!self->fence || compare_fences(delta->fence, self->fence) > 0)) ||
-        (delta->cancel && !self->cancel) || (delta->degraded && !self->degraded) ||
-        doc_ballot_compare(delta->com, self->com) > 0 ||
-        (delta->seal && !has_seal(self, delta->seal)))
-        return false;
-    for (size_t i = 0; i < delta->plan_count; i++)
-        if (!has_plan(self, &delta->plans[i]))
-            return false;
-    for (size_t i = 0; i < delta->res_count; i++)
-        if (!has_rec(self, &delta->res[i]))
-            return false;
-    return true;
-}
-
-/* ---- reading --------------------------------------------------------------------------------- */
-
-const struct doc_plan *doc_plan(const struct doc *self, uint32_t p)
-{
-    if (self->seal) {
-        size_t low = 0, high = self->seal->plan_count;
-        while (low < high) {
-            size_t mid = low + (high - low) / 2;
-            if (self->seal->plans[mid].p == p)
-                return &self->seal->plans[mid];
-            if (self->seal->plans[mid].p < p)
-                low = mid + 1;
-            else
-                high = mid;
-        }
-        return NULL;
-    }
-    return p < self->plan_room ? self->plans[p] : NULL;
-}
-
-const struct doc_rec *doc_result(const struct doc *self, uint32_t p, uint32_t m)
-{
-    const struct doc_plan *plan = doc_plan(self, p);
-    return plan && self->slot_room ? self->slots[slot_of(self, p, plan->hash, m)].rec : NULL;
-}
-
-const struct doc_rec *doc_counted(const struct doc *self, uint32_t p, uint32_t m)
-{
-    if (!self->seal)
-        return doc_result(self, p, m);
-    size_t low = 0, high = self->seal->vec_count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        const struct doc_rec *rec = &self->seal->vec[mid];
-        if (rec->p == p && rec->m == m)
-            return rec;
-        if (rec->p < p || (rec->p == p && rec->m < m))
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return NULL;
 }

@@ -9,7 +9,7 @@
  *   req               write once                        another one under the same id is refused
  *   fence             (epoch, owner, gen, reps)         who may dispatch and seal
  *   sources[p]        (epoch, owner, hash)              what a repository was found to hold
- *   plans[p]          (epoch, owner, hash)              one register a project
+ *   plans[p][tree]    (epoch, owner, hash)              one register a project and commit
  *   cancel            false < true
  *   res[p][plan][m]   (real, epoch, owner, -n, node, dig)   the result that counts so far
  *   seal              (epoch, owner, gen, dig)          the plans and results that count for ever
@@ -44,13 +44,15 @@ struct arena;
 #define DOC_MODULES_MAX  65536  /* of one project */
 #define DOC_RESULTS_MAX  524288 /* of one evaluation: plan no more modules */
 #define DOC_IGNORED_MAX  1024
-#define DOC_NOTES_MAX    64 /* of one project */
-#define DOC_ARGS_MAX     64
-#define DOC_REPS_MAX     16
-#define DOC_NAME_MAX     255  /* bytes, as are the next ones */
-#define DOC_ADDR_MAX     300  /* host:port */
-#define DOC_PATH_MAX     4096 /* a path inside a project */
-#define DOC_TEXT_MAX     2048 /* messages, URLs, reasons */
+#define DOC_SOURCE_ROWS_MAX                                                                        \
+    128 /* ignored, and remarks, of one source: a seal must carry those of all of them */
+#define DOC_NOTES_MAX 64 /* of one project */
+#define DOC_ARGS_MAX  64
+#define DOC_REPS_MAX  16
+#define DOC_NAME_MAX  255  /* bytes, as are the next ones */
+#define DOC_ADDR_MAX  300  /* host:port */
+#define DOC_PATH_MAX  4096 /* a path inside a project */
+#define DOC_TEXT_MAX  2048 /* messages, URLs, reasons */
 
 enum doc_outcome {
     DOC_NO_OUTCOME, /* not finished; never in a record */
@@ -146,8 +148,9 @@ struct doc_fence {
     size_t rep_count;
 };
 
-/* What a project's repository was found to hold, once and for all: found by the owner after the
- * request was acknowledged. Its bundle is durable where it was found, and on the replicas soon. */
+/* What a project's repository was found to hold: found by the owner after the request was
+ * acknowledged. It has a bundle and its tree, or else a failure. The bundle is durable where it was
+ * found, and on the replicas soon. Two owners may find two commits: the larger register counts. */
 struct doc_source {
     uint32_t p; /* index in req->projects */
     struct doc_ballot ballot;
@@ -159,10 +162,9 @@ struct doc_source {
     uint32_t files;
     const char *failure;
     bool is_clusters;
-    const struct doc_ignored
-        *ignored; /* at most DOC_IGNORED_MAX of each, paths as in the request's */
+    const struct doc_ignored *ignored; /* paths as in the request's; cut at DOC_SOURCE_ROWS_MAX */
     size_t ignored_count;
-    const struct doc_ignored *remarks;
+    const struct doc_ignored *remarks; /* likewise */
     size_t remark_count;
 };
 
@@ -186,9 +188,9 @@ struct doc_plan {
     uint32_t p; /* index in req->projects */
     struct doc_ballot ballot;
     uint64_t hash; /* of the rest but the ballot; doc_apply() computes it, a caller leaves it 0 */
-    struct hash
-        tree;        /* that it is a plan of (struct doc_project): two commits never share a plan */
-    struct hash env; /* key of the environment; or none */
+    struct hash tree; /* of doc_project(): two commits never share a plan. None: of whatever it is,
+                         as plans of earlier versions are */
+    struct hash env;  /* key of the environment; or none */
     const char *requirements; /* which file was used and why; or NULL */
     const char *const *notes; /* for the user: what of it was not used, how to do better */
     size_t note_count;
@@ -283,6 +285,7 @@ void delta_fini(struct delta *self);
 
 struct doc_slot;
 struct doc_part;
+struct doc_tree_plan;
 
 /* Read freely; change through doc_apply() alone. */
 struct doc {
@@ -293,8 +296,8 @@ struct doc {
     const struct doc_source **sources; /* source_room entries, NULL where a project has none; read
                                           them with doc_project() */
     size_t source_room;
-    const struct doc_plan **plans; /* plan_room entries, NULL where a project has none yet; read
-                                      them with doc_plan() */
+    const struct doc_plan **plans; /* plan_room entries, NULL where a project has none that counts;
+                                      read them with doc_plan() */
     size_t plan_room;
     bool cancel;
     const struct doc_seal *seal; /* NULL until sealed */
@@ -307,7 +310,7 @@ struct doc {
     size_t res_count;
     struct doc_part *parts;
     struct doc_part *source_parts;
-    struct doc_part *plan_parts;
+    struct doc_tree_plan **tree_plans; /* plan_room lists */
 };
 
 /* Makes an empty document. Returns owned. */
@@ -336,19 +339,21 @@ int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed,
 /* Says that joining `delta` would change nothing. Where that is dear to find out it says false. */
 bool doc_has(const struct doc *self, const struct delta *delta);
 
-/* Fills project p as it counts: as the request has it, and what its source says (the seal's if
- * there is a seal, else the largest). Borrows until the next doc_apply(). */
+/* Fills project p of the request as it counts: as the request has it, and what its source says.
+ * Borrows until the next doc_apply(). */
 void doc_project(const struct doc *self, uint32_t p, struct doc_project *out);
 
-/* Returns the source of project p that counts, borrowed as above; NULL where there is none. */
+/* Returns the source of project p that counts: the seal's if there is a seal, else the largest.
+ * Borrowed as above; NULL where there is none, or where the request left nothing to be found. */
 const struct doc_source *doc_source(const struct doc *self, uint32_t p);
 
-/* Says whether project p's repository still is to be cloned: it has no bundle, and no failure. */
+/* Says whether project p's repository still is to be cloned: the request has neither a bundle nor a
+ * failure of it, and there is no source, nor a seal. */
 bool doc_is_uncloned(const struct doc *self, uint32_t p);
 
-/* Returns the plan of project p that counts: the seal's if there is a seal, else the largest if it
- * is one of this project's tree (that of another commit counts for nothing: another owner cloned
- * it, too). Borrowed until the next doc_apply(); NULL where there is none. */
+/* Returns the plan of project p that counts: the seal's if there is a seal, else the largest of the
+ * project's tree (one of another tree counts for nothing: two owners cloned two commits), and none
+ * while it is uncloned. Borrowed until the next doc_apply(); NULL where there is none. */
 const struct doc_plan *doc_plan(const struct doc *self, uint32_t p);
 
 /* Returns the best record so far of a module of the project's present plan, borrowed until the next
@@ -358,8 +363,8 @@ const struct doc_rec *doc_result(const struct doc *self, uint32_t p, uint32_t m)
 /* Returns the record that counts: the seal's if there is a seal, else doc_result(). */
 const struct doc_rec *doc_counted(const struct doc *self, uint32_t p, uint32_t m);
 
-/* Says whether nothing is left to do in one project: it failed as a whole, or every module of its
- * plan has a record. */
+/* Says whether nothing is left to do in one project: it is cloned, and failed as a whole, or every
+ * module of its plan has a record. */
 bool doc_project_is_complete(const struct doc *self, uint32_t p);
 
 /* Says whether every project has a plan or a failure, and every module of a plan that was set up
@@ -372,10 +377,12 @@ bool doc_is_final(const struct doc *self);
 
 /* The hash that results name their plan by: of everything in it but the ballot and itself. */
 uint64_t doc_plan_hash(const struct doc_plan *plan);
+uint64_t doc_source_hash(const struct doc_source *source);
 
-/* Builds in `out` (delta_fini) the seal that counts the present plans and results under `ballot`;
- * it says cancelled if the document does. Adopts what a seal that is already there counts, as it
- * must. A mesh of one is its own majority: it sets out->com = ballot in the same delta. */
+/* Builds in `out` (delta_fini) the seal that counts the present sources, plans and results under
+ * `ballot`; it says cancelled if the document does. Adopts what a seal that is already there
+ * counts, as it must. A mesh of one is its own majority: it sets out->com = ballot in the same
+ * delta. */
 void doc_make_seal(const struct doc *self, struct doc_ballot ballot, uint64_t gen, uint64_t at_ms,
                    struct delta *out);
 

@@ -80,6 +80,55 @@ struct doc_fence *doc_copy_fence(struct arena *arena, const struct doc_fence *fr
     return to;
 }
 
+uint64_t doc_source_hash(const struct doc_source *source)
+{
+    struct arena *arena = arena_new(1024);
+    uint64_t hash = doc_copy_source(arena, source)->hash;
+    arena_free(arena);
+    return hash;
+}
+
+static size_t fewer(size_t count)
+{
+    return count < DOC_SOURCE_ROWS_MAX ? count : DOC_SOURCE_ROWS_MAX;
+}
+
+static void copy_source_to(struct arena *arena, const struct doc_source *from,
+                           struct doc_source *to)
+{
+    assert(from->p < DOC_PROJECTS_MAX && from->ballot.epoch > 0);
+    assert(doc_hash_is_set(&from->bundle) == !from->failure);
+    assert(doc_hash_is_set(&from->bundle) == doc_hash_is_set(&from->tree));
+    *to = *from;
+    to->source = required(arena, from->source, DOC_TEXT_MAX);
+    to->failure = arena_text(arena, from->failure, DOC_TEXT_MAX);
+    to->is_clusters = from->failure && from->is_clusters;
+    to->bytes = capped(from->bytes);
+    to->ignored_count = fewer(from->ignored_count);
+    to->remark_count = fewer(from->remark_count);
+    to->ignored = copy_ignored(arena, from->ignored, to->ignored_count);
+    to->remarks = copy_ignored(arena, from->remarks, to->remark_count);
+    owned_buf content = BUF_INIT;
+    doc_source_encode_content(to, &content);
+    to->hash = hash_u64(content.data, content.len);
+}
+
+struct doc_source *doc_copy_source(struct arena *arena, const struct doc_source *from)
+{
+    struct doc_source *to = arena_take(arena, sizeof *to);
+    copy_source_to(arena, from, to);
+    return to;
+}
+
+static const struct doc_source *copy_sources(struct arena *arena, const struct doc_source *from,
+                                             size_t count)
+{
+    struct doc_source *to = arena_take_array(arena, count, sizeof *to);
+    for (size_t i = 0; i < count; i++)
+        copy_source_to(arena, &from[i], &to[i]);
+    return to;
+}
+
 uint64_t doc_plan_hash(const struct doc_plan *plan)
 {
     struct arena *arena = arena_new(1024);
@@ -143,6 +192,7 @@ struct doc_seal *doc_copy_seal(struct arena *arena, const struct doc_seal *from)
     to->gen = capped(from->gen);
     to->at_ms = capped(from->at_ms);
     to->dig = 0;
+    to->sources = copy_sources(arena, from->sources, from->source_count);
     struct doc_plan *plans = arena_take_array(arena, from->plan_count, sizeof *plans);
     for (size_t i = 0; i < from->plan_count; i++)
         plans[i] = *doc_copy_plan(arena, &from->plans[i]);
@@ -167,6 +217,8 @@ void delta_copy(const struct delta *from, struct delta *out)
         out->req = doc_copy_req(arena, from->req);
     if (from->fence)
         out->fence = doc_copy_fence(arena, from->fence);
+    out->sources = copy_sources(arena, from->sources, from->source_count);
+    out->source_count = from->source_count;
     struct doc_plan *plans = arena_take_array(arena, from->plan_count, sizeof *plans);
     for (size_t i = 0; i < from->plan_count; i++)
         plans[i] = *doc_copy_plan(arena, &from->plans[i]);

@@ -13,13 +13,15 @@ struct doc_fence *doc_copy_fence(struct arena *arena, const struct doc_fence *fr
 struct doc_seal *doc_copy_seal(struct arena *arena, const struct doc_seal *from);
 struct doc_rec *doc_copy_rec(struct arena *arena, const struct doc_rec *from);
 
-/* Computes the hash too. */
+/* These compute the hash too. */
 struct doc_plan *doc_copy_plan(struct arena *arena, const struct doc_plan *from);
+struct doc_source *doc_copy_source(struct arena *arena, const struct doc_source *from);
 
 /* Copies a whole delta; delta_fini() frees it. */
 void delta_copy(const struct delta *from, struct delta *out);
 
-/* Appends the plan's JSON without ballot and hash. */
+/* Appends the JSON without ballot and hash. */
+void doc_source_encode_content(const struct doc_source *source, struct buf *out);
 void doc_plan_encode_content(const struct doc_plan *plan, struct buf *out);
 
 #endif

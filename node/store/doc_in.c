@@ -1,182 +1,16 @@
-/* Reading. The first thing wrong ends it: `err` is sticky, every take_…() that follows gives zero,
- * and the parts are handed out only if nothing was wrong. Counts and lengths are checked before
- * memory is taken for them. */
+/* Reading a delta. The parts are handed out only if nothing was wrong (take.h). */
 #include "node/store/arena.h"
 #include "node/store/doc_copy.h"
 #include "node/store/doc_json.h"
-#include "node/store/doc_names.h"
+#include "node/store/take.h"
 #include "proto/base/mem.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-struct in {
-    struct arena *arena;
-    struct err err;
-};
-
-static void refuse(struct in *in, const char *key, const char *why)
-{
-    if (in->err.code == ERR_NONE)
-        err_set(&in->err, ERR_INVALID, "\"%s\" %s", key, why);
-}
-
-static void refuse_large(struct in *in, const char *key)
-{
-    if (in->err.code == ERR_NONE)
-        err_set(&in->err, ERR_TOO_LARGE, "\"%s\" is over its limit", key);
-}
-
-static uint64_t take_uint(struct in *in, const json_t *object, const char *key, uint64_t max)
-{
-    const json_t *value = json_object_get(object, key);
-    if (!value)
-        return 0;
-    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-        (uint64_t)json_integer_value(value) > max) {
-        refuse(in, key, "is no number in its range");
-        return 0;
-    }
-    return (uint64_t)json_integer_value(value);
-}
-
-static int32_t take_int(struct in *in, const json_t *object, const char *key, int32_t max)
-{
-    const json_t *value = json_object_get(object, key);
-    if (!value)
-        return 0;
-    if (!json_is_integer(value) || json_integer_value(value) < -(int64_t)max ||
-        json_integer_value(value) > max) {
-        refuse(in, key, "is no number in its range");
-        return 0;
-    }
-    return (int32_t)json_integer_value(value);
-}
-
-static bool take_flag(struct in *in, const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    if (value && !json_is_boolean(value))
-        refuse(in, key, "is neither true nor false");
-    return json_is_true(value);
-}
-
-static const char *text_of(struct in *in, const json_t *value, const char *key, size_t max)
-{
-    if (!json_is_string(value)) {
-        refuse(in, key, "is no text");
-        return NULL;
-    }
-    if (json_string_length(value) > max) {
-        refuse_large(in, key);
-        return NULL;
-    }
-    return arena_text(in->arena, json_string_value(value), max);
-}
-
-static const char *take_optional(struct in *in, const json_t *object, const char *key, size_t max)
-{
-    const json_t *value = json_object_get(object, key);
-    return value ? text_of(in, value, key, max) : NULL;
-}
-
-static const char *take_text(struct in *in, const json_t *object, const char *key, size_t max)
-{
-    const char *text = text_of(in, json_object_get(object, key), key, max);
-    return text ? text : "";
-}
-
-static uint64_t take_hex(struct in *in, const json_t *object, const char *key)
-{
-    const char *text = json_in_str(object, key, "");
-    uint64_t value = 0;
-    size_t i = 0;
-    for (; text[i] && i < 16; i++) {
-        const char *digits = "0123456789abcdef";
-        const char *digit = strchr(digits, text[i]);
-        if (!digit)
-            break;
-        value = value << 4 | (uint64_t)(digit - digits);
-    }
-    if (i != 16 || text[16])
-        refuse(in, key, "is not 16 hex digits");
-    return value;
-}
-
-static struct hash take_hash(struct in *in, const json_t *object, const char *key)
-{
-    struct hash hash = {0};
-    const json_t *value = json_object_get(object, key);
-    if (value && (!json_is_string(value) || hash_from_hex(&hash, json_string_value(value)))) {
-        refuse(in, key, "is not 64 hex digits");
-        hash = (struct hash){0};
-    }
-    return hash;
-}
-
-static struct doc_ballot take_ballot(struct in *in, const json_t *object)
-{
-    struct doc_ballot ballot = {.epoch = (uint32_t)take_uint(in, object, "epoch", UINT32_MAX),
-                                .owner = take_hex(in, object, "owner")};
-    if (ballot.epoch == 0)
-        refuse(in, "epoch", "is missing");
-    return ballot;
-}
-
-static const json_t *take_object(struct in *in, const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    if (value && !json_is_object(value)) {
-        refuse(in, key, "is no object");
-        return NULL;
-    }
-    return value;
-}
-
-/* Returns an array, NULL if it is absent; `count` gets its length, 0 if anything is wrong. */
-static const json_t *take_array(struct in *in, const json_t *object, const char *key, size_t max,
-                                size_t *count)
-{
-    const json_t *value = json_object_get(object, key);
-    *count = 0;
-    if (value && !json_is_array(value))
-        refuse(in, key, "is no array");
-    else if (json_array_size(value) > max)
-        refuse_large(in, key);
-    else
-        *count = json_array_size(value);
-    return value;
-}
-
-static enum doc_outcome take_outcome(struct in *in, const json_t *object)
-{
-    enum doc_outcome outcome = DOC_NO_OUTCOME;
-    if (!doc_outcome_parse(json_in_str(object, "outcome", ""), &outcome))
-        refuse(in, "outcome", "is unknown");
-    return outcome;
-}
-
-static enum doc_blame take_blame(struct in *in, const json_t *object)
-{
-    enum doc_blame blame = DOC_BLAME_NONE;
-    if (!doc_blame_parse(json_in_str(object, "blame", ""), &blame))
-        refuse(in, "blame", "is unknown");
-    return blame;
-}
-
-static const char *const *take_texts(struct in *in, const json_t *object, const char *key,
-                                     size_t max, size_t *count)
-{
-    const json_t *array = take_array(in, object, key, max, count);
-    const char **to = arena_take_array(in->arena, *count, sizeof *to);
-    for (size_t i = 0; i < *count; i++)
-        to[i] = text_of(in, json_array_get(array, i), key, DOC_TEXT_MAX);
-    return to;
-}
-
 /* ---- request --------------------------------------------------------------------------------- */
 
-static void take_options(struct in *in, const json_t *req, struct doc_options *out)
+static void take_options(struct take *in, const json_t *req, struct doc_options *out)
 {
     const json_t *object = take_object(in, req, "options");
     out->timeout_s = (uint32_t)take_uint(in, object, "timeout_s", UINT32_MAX);
@@ -186,7 +20,7 @@ static void take_options(struct in *in, const json_t *req, struct doc_options *o
     out->pytest_args = take_texts(in, object, "pytest_args", DOC_ARGS_MAX, &out->pytest_arg_count);
 }
 
-static void take_projects(struct in *in, const json_t *req, struct doc_req *out)
+static void take_projects(struct take *in, const json_t *req, struct doc_req *out)
 {
     const json_t *array = take_array(in, req, "projects", DOC_PROJECTS_MAX, &out->project_count);
     struct doc_project *to = arena_take_array(in->arena, out->project_count, sizeof *to);
@@ -204,10 +38,10 @@ static void take_projects(struct in *in, const json_t *req, struct doc_req *out)
     out->projects = to;
 }
 
-static const struct doc_ignored *take_ignored(struct in *in, const json_t *req, const char *key,
-                                              size_t *count)
+static const struct doc_ignored *take_ignored(struct take *in, const json_t *object,
+                                              const char *key, size_t max, size_t *count)
 {
-    const json_t *array = take_array(in, req, key, DOC_IGNORED_MAX, count);
+    const json_t *array = take_array(in, object, key, max, count);
     struct doc_ignored *to = arena_take_array(in->arena, *count, sizeof *to);
     for (size_t i = 0; i < *count; i++) {
         const json_t *from = json_array_get(array, i);
@@ -217,7 +51,7 @@ static const struct doc_ignored *take_ignored(struct in *in, const json_t *req, 
     return to;
 }
 
-static const struct doc_req *take_req(struct in *in, const json_t *delta)
+static const struct doc_req *take_req(struct take *in, const json_t *delta)
 {
     const json_t *from = take_object(in, delta, "req");
     if (!from)
@@ -225,7 +59,7 @@ static const struct doc_req *take_req(struct in *in, const json_t *delta)
     struct doc_req *to = arena_take(in->arena, sizeof *to);
     const char *kind = json_in_str(from, "kind", "");
     if (strcmp(kind, "zip") != 0 && strcmp(kind, "git") != 0)
-        refuse(in, "kind", "is neither zip nor git");
+        take_refuse(in, "kind", "is neither zip nor git");
     to->kind = strcmp(kind, "git") == 0 ? DOC_GIT : DOC_ZIP;
     to->created_ms = take_uint(in, from, "created_ms", ID_EVAL_MAX);
     to->name = take_text(in, from, "name", DOC_NAME_MAX);
@@ -233,15 +67,18 @@ static const struct doc_req *take_req(struct in *in, const json_t *delta)
     to->body = take_hash(in, from, "body");
     to->key = take_optional(in, from, "key", DOC_NAME_MAX);
     to->overlay = take_hash(in, from, "overlay");
+    to->secret = take_hash(in, from, "secret");
+    to->statuses = take_flag(in, from, "statuses");
     take_projects(in, from, to);
-    to->ignored = take_ignored(in, from, "ignored", &to->ignored_count);
-    to->remarks = take_ignored(in, from, "remarks", &to->remark_count);
+    to->ignored = take_ignored(in, from, "ignored", DOC_IGNORED_MAX, &to->ignored_count);
+    to->remarks = take_ignored(in, from, "remarks", DOC_IGNORED_MAX, &to->remark_count);
     return to;
 }
 
-/* ---- fence, plans ---------------------------------------------------------------------------- */
+/* ---- fence, sources, plans
+ * ---------------------------------------------------------------------------- */
 
-static const struct doc_fence *take_fence(struct in *in, const json_t *delta)
+static const struct doc_fence *take_fence(struct take *in, const json_t *delta)
 {
     const json_t *from = take_object(in, delta, "fence");
     if (!from)
@@ -254,13 +91,47 @@ static const struct doc_fence *take_fence(struct in *in, const json_t *delta)
     for (size_t i = 0; i < to->rep_count; i++) {
         const char *hex = json_string_value(json_array_get(array, i));
         if (!hex || !id_node_parse(hex, &reps[i]))
-            refuse(in, "reps", "holds what is no node");
+            take_refuse(in, "reps", "holds what is no node");
     }
     to->reps = reps;
     return to;
 }
 
-static void take_setup(struct in *in, const json_t *plan, struct doc_setup *out)
+static void take_source(struct take *in, const json_t *from, struct doc_source *to)
+{
+    to->p = (uint32_t)take_uint(in, from, "p", DOC_PROJECTS_MAX - 1);
+    to->ballot = take_ballot(in, from);
+    uint64_t claimed = take_hex(in, from, "hash");
+    to->source = take_text(in, from, "source", DOC_TEXT_MAX);
+    to->bundle = take_hash(in, from, "bundle");
+    to->tree = take_hash(in, from, "tree");
+    to->bytes = take_uint(in, from, "bytes", ID_EVAL_MAX);
+    to->files = (uint32_t)take_uint(in, from, "files", UINT32_MAX);
+    to->failure = take_optional(in, from, "failure", DOC_TEXT_MAX);
+    to->is_clusters = take_flag(in, from, "clusters");
+    to->ignored = take_ignored(in, from, "ignored", DOC_SOURCE_ROWS_MAX, &to->ignored_count);
+    to->remarks = take_ignored(in, from, "remarks", DOC_SOURCE_ROWS_MAX, &to->remark_count);
+    if (doc_hash_is_set(&to->bundle) == (to->failure != NULL))
+        take_refuse(in, "bundle", "is there without success, or is missing");
+    if (doc_hash_is_set(&to->bundle) != doc_hash_is_set(&to->tree))
+        take_refuse(in, "tree", "is there without its bundle, or is missing");
+    if (in->err.code != ERR_NONE)
+        return;
+    to->hash = doc_source_hash(to);
+    if (to->hash != claimed)
+        take_refuse(in, "hash", "is not the source's");
+}
+
+static const struct doc_source *take_sources(struct take *in, const json_t *object, size_t *count)
+{
+    const json_t *array = take_array(in, object, "sources", DOC_PROJECTS_MAX, count);
+    struct doc_source *to = arena_take_array(in->arena, *count, sizeof *to);
+    for (size_t i = 0; i < *count && in->err.code == ERR_NONE; i++)
+        take_source(in, json_array_get(array, i), &to[i]);
+    return to;
+}
+
+static void take_setup(struct take *in, const json_t *plan, struct doc_setup *out)
 {
     const json_t *from = take_object(in, plan, "setup");
     if (!from)
@@ -274,11 +145,12 @@ static void take_setup(struct in *in, const json_t *plan, struct doc_setup *out)
     out->log = take_hash(in, from, "log");
 }
 
-static void take_plan(struct in *in, const json_t *from, struct doc_plan *to)
+static void take_plan(struct take *in, const json_t *from, struct doc_plan *to)
 {
     to->p = (uint32_t)take_uint(in, from, "p", DOC_PROJECTS_MAX - 1);
     to->ballot = take_ballot(in, from);
     uint64_t claimed = take_hex(in, from, "hash");
+    to->tree = take_hash(in, from, "tree");
     to->env = take_hash(in, from, "env");
     to->requirements = take_optional(in, from, "requirements", DOC_TEXT_MAX);
     to->notes = take_texts(in, from, "notes", DOC_NOTES_MAX, &to->note_count);
@@ -295,10 +167,10 @@ static void take_plan(struct in *in, const json_t *from, struct doc_plan *to)
         return;
     to->hash = doc_plan_hash(to);
     if (to->hash != claimed)
-        refuse(in, "hash", "is not the plan's");
+        take_refuse(in, "hash", "is not the plan's");
 }
 
-static const struct doc_plan *take_plans(struct in *in, const json_t *object, size_t *count)
+static const struct doc_plan *take_plans(struct take *in, const json_t *object, size_t *count)
 {
     const json_t *array = take_array(in, object, "plans", DOC_PROJECTS_MAX, count);
     struct doc_plan *to = arena_take_array(in->arena, *count, sizeof *to);
@@ -309,7 +181,7 @@ static const struct doc_plan *take_plans(struct in *in, const json_t *object, si
 
 /* ---- results, seal --------------------------------------------------------------------------- */
 
-static void take_tally(struct in *in, const json_t *from, struct doc_tally *to)
+static void take_tally(struct take *in, const json_t *from, struct doc_tally *to)
 {
     to->passed = (uint32_t)take_uint(in, from, "passed", UINT32_MAX);
     to->failed = (uint32_t)take_uint(in, from, "failed", UINT32_MAX);
@@ -320,15 +192,15 @@ static void take_tally(struct in *in, const json_t *from, struct doc_tally *to)
     to->deselected = (uint32_t)take_uint(in, from, "deselected", UINT32_MAX);
 }
 
-static char take_tier(struct in *in, const json_t *from)
+static char take_tier(struct take *in, const json_t *from)
 {
     const char *tier = take_optional(in, from, "tier", 1);
     if (tier && (*tier < 'A' || *tier > 'Z'))
-        refuse(in, "tier", "is no letter");
+        take_refuse(in, "tier", "is no letter");
     return tier ? *tier : '\0';
 }
 
-static void take_limit(struct in *in, const json_t *rec, struct doc_limit *to)
+static void take_limit(struct take *in, const json_t *rec, struct doc_limit *to)
 {
     const json_t *from = take_object(in, rec, "limit");
     if (!from)
@@ -338,7 +210,7 @@ static void take_limit(struct in *in, const json_t *rec, struct doc_limit *to)
     to->allowed = take_uint(in, from, "allowed", ID_EVAL_MAX);
 }
 
-static void take_rec(struct in *in, const json_t *from, struct doc_rec *to)
+static void take_rec(struct take *in, const json_t *from, struct doc_rec *to)
 {
     to->p = (uint32_t)take_uint(in, from, "p", DOC_PROJECTS_MAX - 1);
     to->plan = take_hex(in, from, "plan");
@@ -346,7 +218,7 @@ static void take_rec(struct in *in, const json_t *from, struct doc_rec *to)
     to->ballot = take_ballot(in, from);
     to->n = (uint32_t)take_uint(in, from, "n", UINT32_MAX);
     if (to->n == 0)
-        refuse(in, "n", "is missing");
+        take_refuse(in, "n", "is missing");
     to->node = take_hex(in, from, "node");
     to->addr = take_text(in, from, "addr", DOC_ADDR_MAX);
     to->real = take_flag(in, from, "real");
@@ -364,7 +236,7 @@ static void take_rec(struct in *in, const json_t *from, struct doc_rec *to)
     to->out = take_hash(in, from, "out");
 }
 
-static const struct doc_rec *take_recs(struct in *in, const json_t *object, const char *key,
+static const struct doc_rec *take_recs(struct take *in, const json_t *object, const char *key,
                                        size_t *count)
 {
     const json_t *array = take_array(in, object, key, DOC_RESULTS_MAX, count);
@@ -374,7 +246,7 @@ static const struct doc_rec *take_recs(struct in *in, const json_t *object, cons
     return to;
 }
 
-static const struct doc_seal *take_seal(struct in *in, const json_t *delta)
+static const struct doc_seal *take_seal(struct take *in, const json_t *delta)
 {
     const json_t *from = take_object(in, delta, "seal");
     if (!from)
@@ -384,27 +256,32 @@ static const struct doc_seal *take_seal(struct in *in, const json_t *delta)
     to->gen = take_uint(in, from, "gen", ID_EVAL_MAX);
     to->at_ms = take_uint(in, from, "at_ms", ID_EVAL_MAX);
     to->cancelled = take_flag(in, from, "cancelled");
+    to->sources = take_sources(in, from, &to->source_count);
+    for (size_t i = 1; i < to->source_count; i++)
+        if (to->sources[i - 1].p >= to->sources[i].p)
+            take_refuse(in, "sources", "is out of order");
     to->plans = take_plans(in, from, &to->plan_count);
     for (size_t i = 1; i < to->plan_count; i++)
         if (to->plans[i - 1].p >= to->plans[i].p)
-            refuse(in, "plans", "is out of order");
+            take_refuse(in, "plans", "is out of order");
     to->vec = take_recs(in, from, "vec", &to->vec_count);
     for (size_t i = 1; i < to->vec_count; i++) {
         const struct doc_rec *a = &to->vec[i - 1], *b = &to->vec[i];
         if (a->p > b->p || (a->p == b->p && a->m >= b->m))
-            refuse(in, "vec", "is out of order");
+            take_refuse(in, "vec", "is out of order");
     }
     return to;
 }
 
-static void take_delta(struct in *in, const json_t *object, struct delta *out)
+static void take_delta(struct take *in, const json_t *object, struct delta *out)
 {
     out->arena = in->arena;
     out->id = take_uint(in, object, "id", ID_EVAL_MAX);
     if (out->id == 0)
-        refuse(in, "id", "is missing");
+        take_refuse(in, "id", "is missing");
     out->req = take_req(in, object);
     out->fence = take_fence(in, object);
+    out->sources = take_sources(in, object, &out->source_count);
     out->plans = take_plans(in, object, &out->plan_count);
     out->cancel = take_flag(in, object, "cancel");
     out->res = take_recs(in, object, "res", &out->res_count);
@@ -417,8 +294,8 @@ static void take_delta(struct in *in, const json_t *object, struct delta *out)
 
 static int delta_from(const json_t *object, size_t text_len, struct delta *out, struct err *err)
 {
-    struct in in = {.arena = arena_new(text_len < 65536 ? text_len * 2 + 512 : 131072),
-                    .err = ERR_INIT};
+    struct take in = {.arena = arena_new(text_len < 65536 ? text_len * 2 + 512 : 131072),
+                      .err = ERR_INIT};
     struct delta delta = {0};
     take_delta(&in, object, &delta);
     if (in.err.code != ERR_NONE) {
@@ -443,7 +320,7 @@ struct doc *doc_decode(const char *text, size_t len, struct err *err)
     owned_delta delta = {0};
     if (!object || delta_from(object, len, &delta, err))
         return NULL;
-    struct in in = {.err = ERR_INIT};
+    struct take in = {.err = ERR_INIT};
     uint64_t claimed = take_hex(&in, object, "digest");
     struct doc *doc = doc_new(delta.id);
     unsigned changed;

@@ -108,6 +108,8 @@ static void put_req(struct json_out *json, const struct doc_req *req)
     put_hash(json, "body", &req->body);
     put_optional(json, "key", req->key);
     put_hash(json, "overlay", &req->overlay);
+    put_hash(json, "secret", &req->secret);
+    put_flag(json, "statuses", req->statuses);
     json_out_key(json, "projects");
     json_out_open_array(json);
     for (size_t i = 0; i < req->project_count; i++)
@@ -133,6 +135,40 @@ static void put_fence(struct json_out *json, const struct doc_fence *fence)
     json_out_close_object(json);
 }
 
+static void put_source_content(struct json_out *json, const struct doc_source *source)
+{
+    json_out_key_str(json, "source", source->source);
+    put_hash(json, "bundle", &source->bundle);
+    put_hash(json, "tree", &source->tree);
+    put_count(json, "bytes", source->bytes);
+    put_count(json, "files", source->files);
+    put_optional(json, "failure", source->failure);
+    put_flag(json, "clusters", source->is_clusters);
+    if (source->ignored_count > 0)
+        put_ignored(json, "ignored", source->ignored, source->ignored_count);
+    if (source->remark_count > 0)
+        put_ignored(json, "remarks", source->remarks, source->remark_count);
+}
+
+void doc_source_encode_content(const struct doc_source *source, struct buf *out)
+{
+    struct json_out json;
+    json_out_init(&json, out);
+    json_out_open_object(&json);
+    put_source_content(&json, source);
+    json_out_close_object(&json);
+}
+
+static void put_source(struct json_out *json, const struct doc_source *source)
+{
+    json_out_open_object(json);
+    json_out_key_uint(json, "p", source->p);
+    put_ballot(json, source->ballot);
+    put_hex(json, "hash", source->hash);
+    put_source_content(json, source);
+    json_out_close_object(json);
+}
+
 static void put_setup(struct json_out *json, const struct doc_setup *setup)
 {
     if (setup->outcome == DOC_NO_OUTCOME && !setup->message && !setup->addr &&
@@ -152,6 +188,7 @@ static void put_setup(struct json_out *json, const struct doc_setup *setup)
 
 static void put_plan_content(struct json_out *json, const struct doc_plan *plan)
 {
+    put_hash(json, "tree", &plan->tree);
     put_hash(json, "env", &plan->env);
     put_optional(json, "requirements", plan->requirements);
     put_texts(json, "notes", plan->notes, plan->note_count);
@@ -249,7 +286,18 @@ static void put_recs(struct json_out *json, const char *key, const struct doc_re
     json_out_close_array(json);
 }
 
-/* A list that is empty is left out. */
+/* A list that is empty is left out, as is the next one. */
+static void put_sources(struct json_out *json, const struct doc_source *sources, size_t count)
+{
+    if (count == 0)
+        return;
+    json_out_key(json, "sources");
+    json_out_open_array(json);
+    for (size_t i = 0; i < count; i++)
+        put_source(json, &sources[i]);
+    json_out_close_array(json);
+}
+
 static void put_plans(struct json_out *json, const struct doc_plan *plans, size_t count)
 {
     if (count == 0)
@@ -268,6 +316,7 @@ static void put_seal(struct json_out *json, const struct doc_seal *seal)
     json_out_key_uint(json, "gen", seal->gen);
     json_out_key_uint(json, "at_ms", seal->at_ms);
     put_flag(json, "cancelled", seal->cancelled);
+    put_sources(json, seal->sources, seal->source_count);
     put_plans(json, seal->plans, seal->plan_count);
     put_recs(json, "vec", seal->vec, seal->vec_count);
     json_out_close_object(json);
@@ -307,6 +356,7 @@ void delta_encode(const struct delta *delta, struct buf *out)
     json_out_open_object(&json);
     json_out_key_uint(&json, "id", delta->id);
     put_head(&json, delta->req, delta->fence);
+    put_sources(&json, delta->sources, delta->source_count);
     put_plans(&json, delta->plans, delta->plan_count);
     put_flag(&json, "cancel", delta->cancel);
     if (delta->res_count > 0)
@@ -316,7 +366,26 @@ void delta_encode(const struct delta *delta, struct buf *out)
     json_out_close_object(&json);
 }
 
-/* Results and plans that the seal brings are not written twice. */
+/* What the seal brings is not written twice. */
+static void put_registers(struct json_out *json, const struct doc *doc)
+{
+    if (doc->source_room > 0) {
+        json_out_key(json, "sources");
+        json_out_open_array(json);
+        for (size_t p = 0; p < doc->source_room; p++)
+            if (doc->sources[p] && !doc_seal_has_source(doc, doc->sources[p]))
+                put_source(json, doc->sources[p]);
+        json_out_close_array(json);
+    }
+    json_out_key(json, "plans");
+    json_out_open_array(json);
+    for (size_t p = 0; p < doc->plan_room; p++)
+        for (const struct doc_tree_plan *at = doc->tree_plans[p]; at; at = at->next)
+            if (!doc_seal_has_plan(doc, at->plan))
+                doc_plan_encode(at->plan, json);
+    json_out_close_array(json);
+}
+
 static void put_results(struct json_out *json, const struct doc *doc)
 {
     owned_mem const struct doc_rec **all = doc_sorted_results(doc);
@@ -338,12 +407,7 @@ void doc_encode(const struct doc *doc, struct buf *out)
     json_out_key_uint(&json, "id", doc->id);
     put_hex(&json, "digest", doc->digest);
     put_head(&json, doc->req, doc->fence);
-    json_out_key(&json, "plans");
-    json_out_open_array(&json);
-    for (size_t p = 0; p < doc->plan_room; p++)
-        if (doc->plans[p] && !doc_seal_has_plan(doc, doc->plans[p]))
-            doc_plan_encode(doc->plans[p], &json);
-    json_out_close_array(&json);
+    put_registers(&json, doc);
     put_flag(&json, "cancel", doc->cancel);
     put_results(&json, doc);
     put_end(&json, doc->seal, doc->com);

@@ -13,44 +13,17 @@ void delta_fini(struct delta *self)
     *self = (struct delta){0};
 }
 
-bool doc_project_is_complete(const struct doc *self, uint32_t p)
+static void count_projects(const struct doc *self, struct arena *arena, struct doc_seal *seal)
 {
-    if (self->req->projects[p].failure)
-        return true;
-    const struct doc_plan *plan = doc_plan(self, p);
-    if (!plan)
-        return false;
-    if (plan->setup.outcome != DOC_NO_OUTCOME)
-        return true;
-    for (uint32_t m = 0; m < plan->module_count; m++)
-        if (!doc_counted(self, p, m))
-            return false;
-    return true;
-}
-
-bool doc_is_complete(const struct doc *self)
-{
-    if (!self->req)
-        return false;
-    for (uint32_t p = 0; p < self->req->project_count; p++)
-        if (!doc_project_is_complete(self, p))
-            return false;
-    return true;
-}
-
-/* A seal below `com` was never committed; the one that was has not come yet. */
-bool doc_is_final(const struct doc *self)
-{
-    return self->seal && self->com.epoch > 0 &&
-           doc_ballot_compare(self->seal->ballot, self->com) >= 0;
-}
-
-static void count_plans(const struct doc *self, struct arena *arena, struct doc_seal *seal)
-{
+    struct doc_source *sources = arena_take_array(arena, self->source_room, sizeof *sources);
+    for (uint32_t p = 0; p < self->source_room; p++)
+        if (doc_source(self, p))
+            sources[seal->source_count++] = *doc_source(self, p);
+    seal->sources = sources;
     struct doc_plan *plans = arena_take_array(arena, self->plan_room, sizeof *plans);
     for (uint32_t p = 0; p < self->plan_room; p++)
-        if (self->plans[p])
-            plans[seal->plan_count++] = *self->plans[p];
+        if (doc_plan(self, p))
+            plans[seal->plan_count++] = *doc_plan(self, p);
     seal->plans = plans;
 }
 
@@ -64,7 +37,7 @@ void doc_make_seal(const struct doc *self, struct doc_ballot ballot, uint64_t ge
     } else {
         seal->cancelled = self->cancel;
         seal->at_ms = at_ms;
-        count_plans(self, out->arena, seal);
+        count_projects(self, out->arena, seal);
         struct doc_rec *vec = arena_take_array(out->arena, self->res_count, sizeof *vec);
         for (uint32_t p = 0; p < self->plan_room; p++) {
             for (uint32_t m = 0; self->plans[p] && m < self->plans[p]->module_count; m++) {
@@ -122,6 +95,13 @@ static void split_results(const struct doc *self, doc_split_fn *fn, void *arg)
     }
 }
 
+bool doc_seal_has_source(const struct doc *self, const struct doc_source *source)
+{
+    const struct doc_source *sealed = doc_sealed_source(self, source->p);
+    return sealed && sealed->hash == source->hash &&
+           doc_ballot_compare(sealed->ballot, source->ballot) == 0;
+}
+
 bool doc_seal_has_plan(const struct doc *self, const struct doc_plan *plan)
 {
     const struct doc_plan *sealed = self->seal ? doc_plan(self, plan->p) : NULL;
@@ -133,9 +113,14 @@ void doc_split(const struct doc *self, doc_split_fn *fn, void *arg)
 {
     fn(arg, &(struct delta){
                 .id = self->id, .req = self->req, .fence = self->fence, .cancel = self->cancel});
+    for (size_t p = 0; p < self->source_room; p++)
+        if (self->sources[p] && !doc_seal_has_source(self, self->sources[p]))
+            fn(arg,
+               &(struct delta){.id = self->id, .sources = self->sources[p], .source_count = 1});
     for (size_t p = 0; p < self->plan_room; p++)
-        if (self->plans[p] && !doc_seal_has_plan(self, self->plans[p]))
-            fn(arg, &(struct delta){.id = self->id, .plans = self->plans[p], .plan_count = 1});
+        for (const struct doc_tree_plan *at = self->tree_plans[p]; at; at = at->next)
+            if (!doc_seal_has_plan(self, at->plan))
+                fn(arg, &(struct delta){.id = self->id, .plans = at->plan, .plan_count = 1});
     split_results(self, fn, arg);
     if (self->seal || self->com.epoch > 0 || self->degraded)
         fn(arg,
@@ -162,9 +147,16 @@ void doc_each_blob(const struct doc *self, doc_blob_fn *fn, void *arg)
         for (size_t p = 0; p < self->req->project_count; p++)
             name_blob(&self->req->projects[p].bundle, fn, arg);
     }
+    for (size_t p = 0; p < self->source_room; p++)
+        if (self->sources[p])
+            name_blob(&self->sources[p]->bundle, fn, arg);
+    for (size_t i = 0; self->seal && i < self->seal->source_count; i++)
+        name_blob(&self->seal->sources[i].bundle, fn, arg);
+    if (self->req && !doc_is_final(self))
+        name_blob(&self->req->secret, fn, arg);
     for (size_t p = 0; p < self->plan_room; p++)
-        if (self->plans[p])
-            name_blob(&self->plans[p]->setup.log, fn, arg);
+        for (const struct doc_tree_plan *at = self->tree_plans[p]; at; at = at->next)
+            name_blob(&at->plan->setup.log, fn, arg);
     for (size_t i = 0; self->seal && i < self->seal->plan_count; i++)
         name_blob(&self->seal->plans[i].setup.log, fn, arg);
     owned_mem const struct doc_rec **all = doc_sorted_results(self);

@@ -6,18 +6,22 @@
 #include <string.h>
 
 /* Little-endian:  version u8 | flags u8 | digest of req, fence, seal, com: 4 * u64 | projects u32 |
- * and of each project:  p u32 | plan's digest, plan's hash, sum of its results, sum of results of
- * other plans: 4 * u64 | modules u32 | a tag u16 for each module, 0 where it has no result */
+ * and of each project:  p u32 | source's digest u64, where a flag says that there are any | plans'
+ * digest, hash of the plan that counts, sum of its results, sum of results of other plans: 4 * u64
+ * | modules u32 | a tag u16 for each module, 0 where it has no result */
 #define VERSION       1
 #define PROJECT_BYTES (4 + 4 * 8 + 4)
 #define TAGS_MAX      400000 /* with more the sketch has sums alone */
 
+enum { FLAG_CANCEL = 1, FLAG_DEGRADED = 2, FLAG_SOURCES = 4 };
+
 struct side_project {
-    uint64_t plan_dig;
-    uint64_t plan;  /* hash of the largest plan */
-    uint64_t sum;   /* xor of the digests of its results */
-    uint64_t other; /* of the results of other plans */
-    uint16_t *tags; /* borrowed */
+    uint64_t source_dig;
+    uint64_t plan_dig; /* xor of those of its plans, of all trees */
+    uint64_t plan;     /* hash of the one that counts so far */
+    uint64_t sum;      /* xor of the digests of its results */
+    uint64_t other;    /* of the results of other plans */
+    uint16_t *tags;    /* borrowed */
     size_t tag_count;
     bool is_all_wanted; /* every result of the plan, of other plans: the other side cannot say */
     bool is_other_wanted;
@@ -54,6 +58,9 @@ static size_t modules_of(const struct doc *doc)
 
 static void side_add_plans(struct side *self, const struct doc *doc)
 {
+    for (size_t p = 0; p < doc->plan_room; p++)
+        for (const struct doc_tree_plan *at = doc->tree_plans[p]; at; at = at->next)
+            self->projects[p].plan_dig ^= at->part.dig;
     size_t modules = modules_of(doc), at = 0;
     bool has_tags = modules <= TAGS_MAX;
     self->tags = mem_new_array(has_tags ? modules + 1 : 1, sizeof *self->tags);
@@ -61,7 +68,6 @@ static void side_add_plans(struct side *self, const struct doc *doc)
         if (!doc->plans[p])
             continue;
         struct side_project *project = &self->projects[p];
-        project->plan_dig = doc->plan_parts[p].dig;
         project->plan = doc->plans[p]->hash;
         project->tags = &self->tags[at];
         project->tag_count = has_tags ? doc->plans[p]->module_count : 0;
@@ -72,11 +78,15 @@ static void side_add_plans(struct side *self, const struct doc *doc)
 static void side_of(struct side *self, const struct doc *doc, const struct doc_rec **results)
 {
     size_t last = doc->res_count > 0 ? (size_t)results[doc->res_count - 1]->p + 1 : 0;
-    self->flags = (uint8_t)((doc->cancel ? 1 : 0) | (doc->degraded ? 2 : 0));
+    last = last > doc->source_room ? last : doc->source_room;
+    self->flags = (uint8_t)((doc->cancel ? FLAG_CANCEL : 0) | (doc->degraded ? FLAG_DEGRADED : 0) |
+                            (doc->source_room > 0 ? FLAG_SOURCES : 0));
     for (size_t i = 0; i < DOC_PART_COUNT; i++)
         self->parts[i] = doc->parts[i].dig;
     self->project_count = last > doc->plan_room ? last : doc->plan_room;
     self->projects = mem_new_array(self->project_count + 1, sizeof *self->projects);
+    for (size_t p = 0; p < doc->source_room; p++)
+        self->projects[p].source_dig = doc->source_parts[p].dig;
     side_add_plans(self, doc);
     for (size_t i = 0; i < doc->res_count; i++) {
         const struct doc_rec *rec = results[i];
@@ -112,6 +122,8 @@ void doc_sketch_encode(const struct doc *doc, struct buf *out)
     for (size_t p = 0; p < side.project_count; p++) {
         const struct side_project *project = &side.projects[p];
         put(out, p, 4);
+        if (side.flags & FLAG_SOURCES)
+            put(out, project->source_dig, 8);
         put(out, project->plan_dig, 8);
         put(out, project->plan, 8);
         put(out, project->sum, 8);
@@ -147,6 +159,7 @@ static bool read_project(struct side *self, struct reader *from, size_t p, size_
     if (take(from, 4) != p)
         return false;
     struct side_project *to = &self->projects[p];
+    to->source_dig = self->flags & FLAG_SOURCES ? take(from, 8) : 0;
     to->plan_dig = take(from, 8);
     to->plan = take(from, 8);
     to->sum = take(from, 8);
@@ -260,20 +273,33 @@ static void split_head(const struct split *self)
         piece.req = doc->req;
     if (mine[DOC_PART_FENCE] != theirs[DOC_PART_FENCE])
         piece.fence = doc->fence;
-    piece.cancel = doc->cancel && !(self->theirs->flags & 1);
+    piece.cancel = doc->cancel && !(self->theirs->flags & FLAG_CANCEL);
     if (piece.req || piece.fence || piece.cancel)
         self->fn(self->arg, &piece);
+}
+
+static void split_sources(const struct split *self)
+{
+    const struct doc *doc = self->doc;
+    for (size_t p = 0; p < doc->source_room; p++) {
+        const struct doc_source *source = doc->sources[p];
+        if (source && self->mine->projects[p].source_dig != theirs_of(self, p)->source_dig &&
+            !(self->with_seal && doc_seal_has_source(doc, source)))
+            self->fn(self->arg,
+                     &(struct delta){.id = doc->id, .sources = source, .source_count = 1});
+    }
 }
 
 static void split_plans(const struct split *self)
 {
     const struct doc *doc = self->doc;
     for (size_t p = 0; p < doc->plan_room; p++) {
-        if (!doc->plans[p] || self->mine->projects[p].plan_dig == theirs_of(self, p)->plan_dig ||
-            (self->with_seal && doc_seal_has_plan(doc, doc->plans[p])))
+        if (self->mine->projects[p].plan_dig == theirs_of(self, p)->plan_dig)
             continue;
-        self->fn(self->arg,
-                 &(struct delta){.id = doc->id, .plans = doc->plans[p], .plan_count = 1});
+        for (const struct doc_tree_plan *at = doc->tree_plans[p]; at; at = at->next)
+            if (!(self->with_seal && doc_seal_has_plan(doc, at->plan)))
+                self->fn(self->arg,
+                         &(struct delta){.id = doc->id, .plans = at->plan, .plan_count = 1});
     }
 }
 
@@ -287,7 +313,7 @@ static void split_end(const struct split *self)
         piece.seal = doc->seal;
     if (self->with_seal || com_differs)
         piece.com = doc->com;
-    piece.degraded = doc->degraded && !(self->theirs->flags & 2);
+    piece.degraded = doc->degraded && !(self->theirs->flags & FLAG_DEGRADED);
     if (piece.seal || piece.com.epoch > 0 || piece.degraded)
         self->fn(self->arg, &piece);
 }
@@ -312,6 +338,7 @@ void doc_sketch_split(const struct doc *doc, const void *sketch, size_t len, doc
     self.with_seal = doc->seal && mine.parts[DOC_PART_SEAL] != theirs.parts[DOC_PART_SEAL];
     compare_projects(&self);
     split_head(&self);
+    split_sources(&self);
     split_plans(&self);
     split_results(&self, results);
     split_end(&self);

@@ -15,20 +15,27 @@
 
 static const struct doc_project random_projects[] = {
     {.name = "anna", .source = "class.zip", .bytes = 10, .files = 2, .bundle = {{1}}},
-    {.name = "b\303\266b", .source = "https://github.com/x/y.git", .tree = {{2, 3}}},
+    {.name = "b\303\266b",
+     .source = "https://github.com/x/y.git",
+     .tree = {{2}},
+     .bundle = {{2, 3}}},
     {.name = "cy", .source = "class.zip", .failure = "no route to its host", .is_clusters = true},
+    {.name = "dan", .source = "https://github.com/x/z"}, /* to be cloned */
 };
 static const char *const random_args[] = {"-k", "not slow"};
 static const struct doc_ignored random_ignored[] = {{"anna/.git", "version control"}};
 static const struct doc_ignored random_remarks[] = {{"anna", "the same sources as b\303\266b"}};
 static const struct doc_req random_req = {
     .created_ms = 1790000000000,
+    .kind = DOC_GIT,
     .name = "class",
     .options = {.timeout_s = 30, .pytest_args = random_args, .pytest_arg_count = 2, .priority = -3},
     .key = "k",
     .body = {{9}},
+    .secret = {{7, 7}},
+    .statuses = true,
     .projects = random_projects,
-    .project_count = 3,
+    .project_count = 4,
     .ignored = random_ignored,
     .ignored_count = 1,
     .remarks = random_remarks,
@@ -46,10 +53,43 @@ static inline struct doc_ballot random_ballot(struct rand *rand)
                                .owner = 10 + rand_below(rand, 2)};
 }
 
+/* What the repository of any project may be said to hold: one of two commits, or nothing. */
+static inline struct doc_source random_source(struct rand *rand)
+{
+    struct doc_source source = {.p = (uint32_t)(rand_below(rand, 3) ? 3 : rand_below(rand, 4)),
+                                .ballot = random_ballot(rand),
+                                .source = "https://github.com/x/z/tree/4a6f"};
+    if (rand_below(rand, 4) == 0) {
+        source.failure = "no such repository: bad \xff bytes";
+        source.is_clusters = rand_below(rand, 2);
+        return source;
+    }
+    source.tree.bytes[0] = source.bundle.bytes[0] = (uint8_t)(5 + rand_below(rand, 2));
+    source.bytes = 1000;
+    source.files = 3;
+    source.ignored = random_ignored;
+    source.ignored_count = rand_below(rand, 2);
+    source.remarks = random_remarks;
+    source.remark_count = rand_below(rand, 2);
+    return source;
+}
+
+/* A plan says which tree it is of, but for those of earlier versions. */
+static inline struct hash random_tree(struct rand *rand, uint32_t p)
+{
+    struct hash tree = {{0}};
+    if (p == 1 && rand_below(rand, 2))
+        tree.bytes[0] = 2;
+    if (p == 3)
+        tree.bytes[0] = (uint8_t)(5 + rand_below(rand, 2));
+    return tree;
+}
+
 static inline struct doc_plan random_plan(struct rand *rand, uint32_t p)
 {
     struct doc_plan plan = {.p = p,
                             .ballot = random_ballot(rand),
+                            .tree = random_tree(rand, p),
                             .modules = random_modules,
                             .module_count = 1 + rand_below(rand, 4)};
     plan.notes = random_notes;
@@ -64,8 +104,9 @@ static inline struct doc_plan random_plan(struct rand *rand, uint32_t p)
 
 static inline struct doc_rec random_rec(struct rand *rand)
 {
-    uint32_t p = (uint32_t)rand_below(rand, 2);
+    uint32_t p = (uint32_t)rand_below(rand, 4);
     struct doc_plan plan = {.p = p,
+                            .tree = random_tree(rand, p),
                             .ballot = {1, 10},
                             .modules = random_modules,
                             .module_count = 1 + rand_below(rand, 4)};
@@ -101,10 +142,11 @@ static inline void random_step(struct rand *rand, struct doc *doc)
 {
     struct delta delta = {.id = doc->id};
     struct doc_fence fence = {.gen = 100 + rand_below(rand, 2), .reps = random_reps};
-    struct doc_plan plan = random_plan(rand, (uint32_t)rand_below(rand, 3));
+    struct doc_plan plan = random_plan(rand, (uint32_t)rand_below(rand, 4));
+    struct doc_source source = random_source(rand);
     struct doc_rec rec = random_rec(rand);
     owned_delta seal = {0};
-    switch (rand_below(rand, 12)) {
+    switch (rand_below(rand, 14)) {
     case 0:
         delta.req = &random_req;
         break;
@@ -131,6 +173,11 @@ static inline void random_step(struct rand *rand, struct doc *doc)
     case 6:
         if (rand_below(rand, 3) == 0)
             delta.com = random_ballot(rand);
+        break;
+    case 7:
+    case 8:
+        delta.sources = &source;
+        delta.source_count = 1;
         break;
     default:
         delta.res = &rec;

@@ -120,6 +120,13 @@ static void planned(uint32_t p, size_t modules)
     apply((struct delta){.plans = &plan, .plan_count = 1});
 }
 
+/* Project 3 of the request, which is a repository. */
+static unsigned cloned(struct doc_source source)
+{
+    source.p = 3;
+    return apply((struct delta){.sources = &source, .source_count = 1});
+}
+
 static struct doc_rec result(uint32_t m, uint32_t n, uint32_t passed)
 {
     return (struct doc_rec){.plan = doc_plan(doc, 0)->hash,
@@ -216,6 +223,7 @@ static void complete_means_that_every_planned_module_has_a_record(void **unused)
     apply((struct delta){.req = &random_req}); /* the third project cannot be run at all */
     planned(0, 1);
     assert_false(doc_is_complete(doc));
+    cloned((struct doc_source){.ballot = {1, 10}, .failure = "gone"});
     struct doc_plan failed = {.p = 1,
                               .ballot = {1, 10},
                               .setup = {.outcome = DOC_SETUP_FAILED, .blame = DOC_BLAME_PROJECT},
