@@ -96,12 +96,17 @@ static void add_system(struct line *line)
     }
 }
 
+/* What the machine refuses once it refuses always: nobody who starts a jail need know. */
+static bool is_proc_refused;
+
+void jail_refuse_proc(bool is_refused) { is_proc_refused = is_refused; }
+
 static void add_private(struct line *line, const struct jail_spec *spec)
 {
     char size[24];
     snprintf(size, sizeof size, "%llu",
              (unsigned long long)(spec->tmp_bytes ? spec->tmp_bytes : DEFAULT_TMP_BYTES));
-    if (spec->without_proc)
+    if (spec->without_proc || is_proc_refused)
         ADD(line, "--dir", "/proc");
     else
         ADD(line, "--proc", "/proc");
@@ -119,6 +124,10 @@ static void add_etc(struct line *line, const struct jail_spec *spec)
     for (size_t i = 0; i < countof(lookup) && spec->network == JAIL_NETWORK_HOST; i++)
         if (file_exists(lookup[i]))
             add_bind(line, "--ro-bind", lookup[i], lookup[i]);
+    if (spec->gate_fd > 0) {
+        owned_mem char *gate = mem_printf("%s/" JAIL_GATE_FILE, spec->runtime_dir);
+        add_bind(line, "--ro-bind", gate, JAIL_GATE_PATH);
+    }
     if (spec->is_template) {
         owned_mem char *object = mem_printf("%s/" JAIL_CONFINE_FILE, spec->runtime_dir);
         add_bind(line, "--ro-bind", object, JAIL_CONFINE_PATH);
@@ -175,8 +184,13 @@ static void stage(struct line *line, const struct jail_spec *spec, struct list *
             list_add(out, steal_ptr(&parts[i]->items[j]));
 }
 
-static int fill_line(struct line *line, const struct jail_spec *spec, int filter_fd,
-                     struct err *err)
+static void add_number(struct line *line, int number)
+{
+    list_add(&line->args, mem_printf("%d", number));
+}
+
+static int fill_line(struct line *line, const struct jail_spec *spec,
+                     const struct jail_targets *targets, struct err *err)
 {
     add_namespaces(line, spec);
     add_system(line);
@@ -185,17 +199,21 @@ static int fill_line(struct line *line, const struct jail_spec *spec, int filter
     if (add_binds(line, spec, err) != 0)
         return (int)err->code;
     ADD(line, "--remount-ro", "/", "--chdir", spec->cwd ? spec->cwd : "/tmp");
-    if (filter_fd >= 0) {
-        list_add(&line->args, mem_strdup("--seccomp"));
-        list_add(&line->args, mem_printf("%d", filter_fd));
+    if (targets->filter >= 0) {
+        ADD(line, "--seccomp");
+        add_number(line, targets->filter);
     }
     ADD(line, "--");
+    if (targets->gate >= 0) {
+        ADD(line, JAIL_GATE_PATH);
+        add_number(line, targets->gate);
+    }
     add(line, spec->argv);
     return 0;
 }
 
-int jail_command_make(const struct jail_spec *spec, int filter_fd, struct jail_command *out,
-                      struct err *err)
+int jail_command_make(const struct jail_spec *spec, const struct jail_targets *targets,
+                      struct jail_command *out, struct err *err)
 {
     struct err local = ERR_INIT;
     err = err ? err : &local;
@@ -210,7 +228,7 @@ int jail_command_make(const struct jail_spec *spec, int filter_fd, struct jail_c
     if (!bwrap)
         return err_set(err, ERR_UNAVAILABLE, "bubblewrap (bwrap) is not installed");
     list_add(&line.args, bwrap);
-    int failed = fill_line(&line, spec, filter_fd, err);
+    int failed = fill_line(&line, spec, targets, err);
     struct list argv = {0};
     if (!failed)
         stage(&line, spec, &argv);
@@ -229,7 +247,7 @@ int jail_command_make(const struct jail_spec *spec, int filter_fd, struct jail_c
 
 int jail_command_build(const struct jail_spec *spec, struct jail_command *out, struct err *err)
 {
-    return jail_command_make(spec, -1, out, err);
+    return jail_command_make(spec, &(struct jail_targets){-1, -1}, out, err);
 }
 
 void jail_command_fini(struct jail_command *self)

@@ -31,7 +31,7 @@
 
 enum jail_network {
     JAIL_NETWORK_NONE, /* a namespace of its own, lo up */
-    JAIL_NETWORK_HOST, /* the machine's: for installers only */
+    JAIL_NETWORK_HOST, /* the machine's: for installers that have no gate */
 };
 
 struct jail_bind {
@@ -48,11 +48,14 @@ struct jail_spec {
     const struct jail_bind *binds;
     size_t bind_count;
     enum jail_network network;
-    bool is_template;        /* keeps CAP_SYS_ADMIN, NET_ADMIN and SETFCAP in its own namespace */
-    bool without_proc;       /* leave /proc empty: jail_report says that it cannot be mounted */
-    uid_t uid;               /* outside, when the node is root; 0: JAIL_UID_BASE */
-    uint64_t tmp_bytes;      /* of /tmp and, again, of /dev/shm; 0: 256 MiB */
-    const char *cwd;         /* inside; NULL: "/tmp" */
+    int gate_fd;        /* > 0: the program starts behind a gate (gate.h), which goes out by this
+                           socket; borrowed until jail_start() returns. Not for templates */
+    bool is_template;   /* keeps CAP_SYS_ADMIN, NET_ADMIN and SETFCAP in its own namespace */
+    bool without_proc;  /* leave /proc empty; so is every jail after a jail_probe() that found
+                         * that it cannot be mounted */
+    uid_t uid;          /* outside, when the node is root; 0: JAIL_UID_BASE */
+    uint64_t tmp_bytes; /* of /tmp and, again, of /dev/shm; 0: 256 MiB */
+    const char *cwd;    /* inside; NULL: "/tmp" */
     const char *const *argv; /* paths inside */
     const char *const *envp; /* whole; NULL: jail_default_env() */
 };
@@ -83,13 +86,18 @@ struct child *jail_start(struct event_base *base, const struct jail_spec *spec,
  * USER, LOGNAME, TMPDIR; NULL-terminated, static. */
 const char *const *jail_default_env(void);
 
-/* Writes what a jail needs into a folder (made when absent, 0755): etc/ and testmesh-confine.so.
+/* Writes what a jail needs into a folder (made when absent, 0755): etc/, testmesh-confine.so and
+ * testmesh-gate.
  * Blocks; for start-up. Errors: ERR_IO. */
 int jail_write_runtime(const char *dir, struct err *err) ERR_CHECKED;
 
 /* Name of the shared object in the runtime folder, and where a template sees it. */
 #define JAIL_CONFINE_FILE "testmesh-confine.so"
 #define JAIL_CONFINE_PATH "/opt/testmesh/testmesh-confine.so"
+
+/* The same of the program that opens a gate. */
+#define JAIL_GATE_FILE "testmesh-gate"
+#define JAIL_GATE_PATH "/opt/testmesh/testmesh-gate"
 
 /* What jails can do on this machine, found by trying. */
 struct jail_report {

@@ -4,10 +4,18 @@
 
 #include "runner/jail/jail.h"
 
-/* As jail_command_build(), with the number that the filter's descriptor has in the child; -1: none.
- */
-int jail_command_make(const struct jail_spec *spec, int filter_fd, struct jail_command *out,
-                      struct err *err) ERR_CHECKED;
+/* The numbers that descriptors have in the child; -1: none. */
+struct jail_targets {
+    int filter;
+    int gate;
+};
+
+/* As jail_command_build(), with the descriptors that the command line names. */
+int jail_command_make(const struct jail_spec *spec, const struct jail_targets *targets,
+                      struct jail_command *out, struct err *err) ERR_CHECKED;
+
+/* From now on no jail of this process has a /proc, or each that does not say otherwise. */
+void jail_refuse_proc(bool is_refused);
 
 /* The command line of the helper is
  *     <binary> --helper jail <uid> <node> <count> <source>… <bubblewrap> <argument>…

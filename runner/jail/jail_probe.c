@@ -146,11 +146,13 @@ void jail_probe(const char *runtime_dir, const char *helper, uid_t uid, struct j
                              .argv = argv};
     struct attempt attempt;
     *out = (struct jail_report){.tier = '-'};
+    jail_refuse_proc(false);
     attempt_run(&spec, &attempt);
     out->proc_works = attempt.worked;
     if (!attempt.worked && strstr(attempt.text, "proc")) {
         spec.without_proc = true;
         attempt_run(&spec, &attempt);
+        jail_refuse_proc(attempt.worked);
     }
     out->confine_works = attempt.worked;
     if (attempt.worked) {
