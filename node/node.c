@@ -4,6 +4,7 @@
 #include "node/api/api.h"
 #include "node/api/auth.h"
 #include "node/git_policy.h"
+#include "node/lag.h"
 #include "node/machine.h"
 #include "node/options.h"
 #include "node/repair.h"
@@ -17,12 +18,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define EXIT_USAGE     4
@@ -33,8 +32,6 @@
 #define PREPARE_AT_ONCE 4
 #define BLOBS_CAP_BYTES (UINT64_C(4) << 30)
 #define HOUSEKEEPING_S  600
-#define LAG_CHECK_MS    10
-#define LAG_LOGGED_MS   50
 
 struct node {
     struct node_options options;
@@ -64,9 +61,7 @@ struct node {
     struct event *drain_timer;
     struct event *housekeeping;
     struct event *store_check;
-    struct event *lag_check; /* only when debug lines are logged */
-    uint64_t lag_checked_ms;
-    uint64_t lag_cpu_ms;
+    struct lag lag;
     bool is_draining;
     bool has_abandoned; /* the mesh, for a store that failed */
     int exit_code;
@@ -306,7 +301,11 @@ static void open_api(struct node *self)
                              .facts = {.version = TESTMESH_VERSION,
                                        .tier_text = self->is_sandboxed ? self->jail.text : "none",
                                        .python = self->pythons,
-                                       .installer = env_store_installer(self->envs)}});
+                                       .installer = env_store_installer(self->envs)},
+                             .metrics = {.envs = self->envs,
+                                         .loop_late = &self->lag.late,
+                                         .data = self->options.data,
+                                         .sandbox = self->is_sandboxed ? "A" : "none"}});
 }
 
 /* The first address is the one that others are told, unless --advertise says better. */
@@ -350,8 +349,10 @@ static int open_mesh(struct node *self, struct err *err)
 static int open_server(struct node *self, struct err *err)
 {
     const struct node_options *options = &self->options;
-    struct http_config config = {
-        .arg = self->api, .authorize = api_authorize, .limits = http_limits_default()};
+    struct http_config config = {.arg = self->api,
+                                 .authorize = api_authorize,
+                                 .answered = metrics_answered,
+                                 .limits = http_limits_default()};
     if (!options->mesh) {
         config.adopt = host_adopt;
         config.adopt_arg = self->host;
@@ -458,42 +459,9 @@ static void on_store_check(evutil_socket_t fd, short what, void *arg)
     host_abandon(self->host);
 }
 
-static uint64_t own_cpu_ms(void)
-{
-    struct timespec used = {0};
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    return (uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000;
-}
-
-/* Says when something has kept the loop from its other work: with little processor time of its own
- * it waited for a disk, or the machine was busy. */
-static void on_lag_check(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct node *self = arg;
-    uint64_t now_ms = clock_mono_ms();
-    uint64_t late_ms = now_ms - self->lag_checked_ms - LAG_CHECK_MS;
-    uint64_t cpu_ms = own_cpu_ms();
-    if (now_ms > self->lag_checked_ms + LAG_CHECK_MS && late_ms > LAG_LOGGED_MS)
-        log_debug("loop_late", "ms=%" PRIu64 " cpu_ms=%" PRIu64, late_ms,
-                  cpu_ms - self->lag_cpu_ms);
-    self->lag_checked_ms = now_ms;
-    self->lag_cpu_ms = cpu_ms;
-}
-
-static void watch_lag(struct node *self)
-{
-    self->lag_checked_ms = clock_mono_ms();
-    self->lag_cpu_ms = own_cpu_ms();
-    self->lag_check = event_new(self->base, -1, EV_PERSIST, on_lag_check, self);
-    event_add(self->lag_check, &(struct timeval){.tv_usec = LAG_CHECK_MS * 1000});
-}
-
 static void add_events(struct node *self)
 {
-    if ((enum log_level)self->options.log_level == LOG_LEVEL_DEBUG)
-        watch_lag(self);
+    lag_start(&self->lag, self->base, (enum log_level)self->options.log_level == LOG_LEVEL_DEBUG);
     static const int numbers[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < countof(numbers); i++) {
         self->signals[i] = evsignal_new(self->base, numbers[i], on_signal, self);
@@ -564,8 +532,9 @@ static void tear_down(struct node *self)
         session_end(self->options.data); /* while nobody else can have the folder */
     store_close(self->store);
     auth_free(self->auth);
-    struct event *events[] = {self->signals[0],   self->signals[1],  self->drain_timer,
-                              self->housekeeping, self->store_check, self->lag_check};
+    lag_stop(&self->lag);
+    struct event *events[] = {self->signals[0], self->signals[1], self->drain_timer,
+                              self->housekeeping, self->store_check};
     for (size_t i = 0; i < countof(events); i++)
         if (events[i])
             event_free(events[i]);

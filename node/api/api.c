@@ -37,6 +37,7 @@ static const struct http_route rows[] = {
     {.method = "GET", .pattern = "/peers", .scope = HTTP_USER, .handler = network_peers},
     {.method = "GET", .pattern = "/nodes", .scope = HTTP_USER, .handler = network_nodes},
     {.method = "GET", .pattern = "/load", .scope = HTTP_USER, .handler = network_load},
+    {.method = "GET", .pattern = "/metrics", .scope = HTTP_USER, .handler = metrics_show},
     {.method = "POST",
      .pattern = "/join",
      .scope = HTTP_OPERATOR,
@@ -63,6 +64,8 @@ struct api *api_new(const struct api_config *config)
     self->started_ms = clock_mono_ms();
     self->routes = mem_dup(rows, sizeof rows);
     self->route_count = countof(rows);
+    self->started_wall_ms = clock_wall_ms();
+    metrics_http_init(&self->http, self->route_count);
     self->routes[0].body_max = config->upload_max_bytes;
     self->repositories = repositories_pool_new(config->base, &config->git);
     host_on_final(config->host, evaluation_final, self);
@@ -80,6 +83,7 @@ void api_free(struct api *self)
     repositories_pool_free(self->repositories);
     free(self->final_tag);
     buf_fini(&self->final_text);
+    metrics_http_fini(&self->http);
     free(self->routes);
     free(self);
 }

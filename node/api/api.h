@@ -5,6 +5,7 @@
 #ifndef NODE_API_API_H
 #define NODE_API_API_H
 
+#include "node/api/metrics.h"
 #include "node/api/repositories.h"
 #include "node/host/host.h"
 #include "node/http/server.h"
@@ -39,6 +40,7 @@ struct api_config {
     uint64_t upload_max_bytes;
     bool allow_single; /* take work with one copy although others were known */
     struct api_facts facts;
+    struct metrics_sources metrics;
 };
 
 /* Returns owned. */
@@ -54,6 +56,8 @@ const struct http_route *api_routes(struct api *self, size_t *count);
 /* For http_config: asks auth_check(). */
 int api_authorize(const struct http_exchange *x, enum http_scope scope, void *arg,
                   struct err *err) ERR_CHECKED;
+
+/* For http_config.answered: metrics_answered(). */
 
 /* While the store is being repaired (store_repairing()) POST is 503 and /readyz says so. */
 

@@ -18,7 +18,9 @@ struct api {
     struct http_route *routes;
     size_t route_count;
     bool is_draining;
-    uint64_t started_ms;    /* monotonic */
+    uint64_t started_ms; /* monotonic */
+    uint64_t started_wall_ms;
+    struct metrics_http http;
     struct upload *uploads; /* being received, unpacked or made durable */
     unsigned upload_count;
     struct repositories_pool *repositories;
