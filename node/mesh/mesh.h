@@ -165,7 +165,10 @@ enum mesh_effect_kind {
     MESH_CLONE,         /* work: get the repository of project work.p; doc_project()'s source says
                            which, with its commit where an earlier owner had found it */
     MESH_CLONE_STOP,    /* work: it is not wanted; all of work.eval when work.p is WORK_CHORE */
-    MESH_FORGET_SECRET, /* eval: this node will never need it again */
+    MESH_FORGET_SECRET, /* eval, secret: this node needs it no more (if statuses are to be told: not
+                           after the last of them). A secret that no open document names when the
+                           node starts, or that was meant for a submission that is REFUSED and that
+                           no document names, is nobody's: its host forgets it unasked */
 
     MESH_PREPARE,   /* work: begin a chore; its bundles are here */
     MESH_GIVE_SLOT, /* work, slot: a chore may go on */
@@ -193,7 +196,7 @@ struct mesh_effect {
     const struct delta *delta;
     const struct hash *blobs;
     size_t blob_count;
-    const struct hash *secret; /* one of the blobs; NULL: none of them */
+    const struct hash *secret; /* FETCH: one of the blobs; NULL: none of them */
     const uint64_t *sources;
     size_t source_count;
     uint64_t gen;
@@ -272,6 +275,11 @@ struct mesh_counters {
     uint64_t bad_frames;
     uint64_t unknown_messages;
     uint64_t refused_deltas;
+    uint64_t clones;      /* of repositories, begun */
+    uint64_t clone_stops; /* of them, not wanted any more */
+    uint64_t bundles;     /* fetched, to keep or to lead on from */
+    uint64_t secrets;     /* forgotten */
+    uint64_t other_trees; /* work that was about another commit than counts now */
 };
 struct mesh_counters mesh_counters(const struct mesh *self);
 

@@ -98,15 +98,25 @@ static size_t add_missing(const struct own *self, const struct hash *blob, struc
     return count;
 }
 
-/* A submission's bundles come first: who says that he has it, has all of it. */
+/* It is forgotten by who will not need it any more, and that is for good. */
+static bool needs_secret(const struct own *self, const struct delta *delta)
+{
+    const struct doc *doc = find(self, delta->id);
+    return !doc || !doc->req || docs_needs_secret(self->config.docs, doc);
+}
+
+/* A submission's bundles and its secret come first: who says that he has it, has all of it. */
 static bool fetch_bundles(struct own *self, const struct append *put, struct delta *delta)
 {
     const struct doc_req *req = delta->req;
     struct hash *missing =
-        hold_memory(&self->out->hold, mem_new_array(req->project_count + 1, sizeof(struct hash)));
+        hold_memory(&self->out->hold, mem_new_array(req->project_count + 2, sizeof(struct hash)));
     size_t count = add_missing(self, &req->overlay, missing, 0);
     for (size_t p = 0; p < req->project_count; p++)
         count = add_missing(self, &req->projects[p].bundle, missing, count);
+    size_t bundles = count;
+    if (needs_secret(self, delta))
+        count = add_missing(self, &req->secret, missing, count);
     if (count == 0)
         return false;
     if (self->fetch_count >= FETCHES_MAX) {
@@ -127,6 +137,8 @@ static bool fetch_bundles(struct own *self, const struct append *put, struct del
     effect->peer = put->peer;
     effect->blobs = missing;
     effect->blob_count = count;
+    effect->secret = count > bundles ? &missing[bundles] : NULL;
+    effect->at = fetch->delta.fence;
     return true;
 }
 

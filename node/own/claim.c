@@ -19,19 +19,6 @@ static bool may_claim(struct own *self, const struct doc *doc)
     return self->now_ms >= self->boot_ms + 5 * BOOT_GRACE; /* whatever keeps it from syncing */
 }
 
-static bool has_bundles(const struct own *self, const struct doc *doc)
-{
-    const struct docs *docs = self->config.docs;
-    if (doc_hash_is_set(&doc->req->overlay) && !docs->has_blob(docs->arg, &doc->req->overlay))
-        return false;
-    for (size_t p = 0; p < doc->req->project_count; p++) {
-        const struct hash *bundle = &doc->req->projects[p].bundle;
-        if (doc_hash_is_set(bundle) && !docs->has_blob(docs->arg, bundle))
-            return false;
-    }
-    return true;
-}
-
 static bool can_lead(const struct peer *peer)
 {
     return peer && peer->state == OWN_ALIVE && !peer->is_draining;
@@ -47,7 +34,7 @@ static uint64_t rank_wait(const struct own *self, const struct doc *doc)
         wait += can_lead(peers_find(self, id_node_short(&fence->reps[i]))) ? RANK_STEP : 0;
     if (mine >= 0)
         return wait;
-    if (!has_bundles(self, doc))
+    if (!docs_can_lead(self->config.docs, doc))
         return NEVER;
     uint64_t weight = hash_weight(doc->id, self->self);
     wait += OUTSIDE_WAIT;

@@ -54,4 +54,17 @@ unsigned docs_bucket(uint64_t id);
 /* The xor of the buckets. Its low 32 bits are `shash` in datagrams. */
 uint64_t docs_root(const struct docs *self);
 
+/* Says whether all bundles are here of what is cloned, and the overlay. */
+bool docs_has_bundles(const struct docs *self, const struct doc *doc);
+
+/* Says whether a node that leads the evaluation could need the repositories' secret: something is
+ * not cloned, a bundle is not here, or the present owner has not said that it goes on from these
+ * very commits (until then another one may come to count, whose bundle is nowhere); or statuses are
+ * to be told. False where there is no secret. */
+bool docs_needs_secret(const struct docs *self, const struct doc *doc);
+
+/* Says whether this node could go on from what it has: the bundles are here, or can be made from
+ * the repositories again. */
+bool docs_can_lead(const struct docs *self, const struct doc *doc);
+
 #endif

@@ -97,6 +97,16 @@ bool round_has_majority(const struct own *self, const struct eval *eval, const s
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
+/* What a repository was found to hold is no part of a promise, but who promises may have forgotten
+ * already what opens it, for it has what was found: so a claimant reads that before the promise
+ * counts. Else it could find another commit, and be lost with the only bundle of it. */
+static bool must_be_seen(const struct eval *eval, const struct doc *doc, int index)
+{
+    return eval->round.kind == WIRE_PUT_CLAIM && eval->stage != STAGE_HANDING &&
+           !eval->is_refused && !(eval->round.seen >> index & 1) && doc->req &&
+           doc_hash_is_set(&doc->req->secret) && !doc->cancel && !doc->seal;
+}
+
 void lead_put_ok(struct own *self, uint64_t peer, const struct wire_put_ok *ok)
 {
     struct eval *eval = evals_find(self, ok->eid);
@@ -110,6 +120,13 @@ void lead_put_ok(struct own *self, uint64_t peer, const struct wire_put_ok *ok)
     if (doc_ballot_compare(theirs, ours) > 0 && self->config.mutation != OWN_NO_ADOPTION) {
         /* its promise counts when what it has accepted is known here */
         reads_begin(self, &(struct read){.purpose = READ_NEWER, .id = ok->eid, .peer = peer});
+        return;
+    }
+    if (must_be_seen(eval, doc, index)) {
+        reads_begin(self, &(struct read){.purpose = READ_NEWER,
+                                         .id = ok->eid,
+                                         .peer = peer,
+                                         .round = eval->round.rid});
         return;
     }
     eval->round.acked |= 1u << index;
@@ -175,7 +192,7 @@ void lead_step_down(struct own *self, struct eval *eval)
 
 /* ---- handing over ---------------------------------------------------------------------------- */
 
-/* A replica that is there, else whoever is. */
+/* A replica that is there, else whoever is: but nobody else has the repositories' secret. */
 static const struct peer *successor(const struct own *self, const struct doc *doc)
 {
     for (size_t i = 0; i < doc->fence->rep_count; i++) {
@@ -184,6 +201,8 @@ static const struct peer *successor(const struct own *self, const struct doc *do
             return peer;
     }
     struct id_node best;
+    if (docs_needs_secret(self->config.docs, doc))
+        return NULL;
     return peers_best(self, doc->id, NULL, &best, 1) ? peers_find(self, id_node_short(&best))
                                                      : NULL;
 }

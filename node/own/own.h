@@ -118,7 +118,8 @@ struct own_event {
 enum own_effect_kind {
     OWN_APPEND,   /* `token`, `delta`: answered by OWN_APPENDED, in order */
     OWN_SEND,     /* `msg` to `peer`, who is never this node */
-    OWN_FETCH,    /* `token`, `blobs` from `peer`: answered by OWN_FETCHED */
+    OWN_FETCH,    /* `token`, `blobs` from `peer`, or who else `at` names; one of them may be
+                     `secret`: answered by OWN_FETCHED */
     OWN_ACCEPTED, /* `id` is durable on `replicas` nodes: say 202 */
     OWN_REFUSED,  /* `id` was not taken: `why`, try again in `retry_s`; all of it is cancelled */
     OWN_ACTIVE,   /* this node leads `id` under `fence`: dispatch. Repeated with a new fence */
@@ -155,7 +156,9 @@ struct own_effect {
     const struct delta *delta;
     const struct hash *blobs;
     size_t blob_count;
-    struct wire_msg msg; /* borrows from the list; not for wire_msg_fini() */
+    const struct hash *secret;  /* OWN_FETCH; or NULL */
+    const struct doc_fence *at; /* OWN_FETCH; or NULL */
+    struct wire_msg msg;        /* borrows from the list; not for wire_msg_fini() */
 };
 
 struct own_hold;

@@ -54,6 +54,7 @@ struct round {
     enum wire_put_kind kind;
     uint32_t acked;   /* a bit a replica, by its place in the fence */
     uint32_t missing; /* replicas that said that they cannot */
+    uint32_t seen;    /* replicas whose document was read after their promise (must_be_seen()) */
     uint64_t begun_ms;
     uint64_t next_ms; /* of sending again */
     uint32_t wait_ms;
@@ -134,7 +135,8 @@ struct read {
     enum read_purpose purpose;
     uint64_t id;
     uint64_t peer;
-    uint64_t ask; /* READ_ASK: number of the question */
+    uint64_t ask;   /* READ_ASK: number of the question */
+    uint32_t round; /* READ_NEWER: of the round whose promise it follows, or 0 */
     uint32_t next_seq;
     unsigned appends; /* pieces that are not durable yet */
     bool is_all;      /* the last piece came */

@@ -64,7 +64,11 @@ static void end_newer_read(struct own *self, const struct read *read, bool is_ok
     struct eval *eval = evals_find(self, read->id);
     if (!eval)
         return;
-    if (is_ok) /* who told of a seal that we lacked is asked for his promise again */
+    const struct doc *doc = own_doc(self, read->id);
+    int index = doc && doc->fence ? fence_index(doc->fence, read->peer) : -1;
+    if (is_ok && index >= 0 && read->round && read->round == eval->round.rid)
+        eval->round.seen |= 1u << index;
+    if (is_ok) /* who told of what we lacked is asked for his promise again */
         eval->round.next_ms = self->now_ms;
     eval_look(self, eval);
 }
@@ -89,8 +93,9 @@ static void end(struct own *self, struct read *at, bool is_ok)
 
 static bool is_empty(const struct delta *delta)
 {
-    return !delta->req && !delta->fence && delta->plan_count == 0 && !delta->cancel &&
-           delta->res_count == 0 && !delta->seal && delta->com.epoch == 0 && !delta->degraded;
+    return !delta->req && !delta->fence && delta->source_count == 0 && delta->plan_count == 0 &&
+           !delta->cancel && delta->res_count == 0 && !delta->seal && delta->com.epoch == 0 &&
+           !delta->degraded;
 }
 
 /* False when it does not read. */

@@ -7,9 +7,11 @@
 static bool may_be_complete(const struct doc *doc)
 {
     size_t modules = 0;
-    for (uint32_t p = 0; p < doc->plan_room; p++) {
+    for (uint32_t p = 0; p < doc->req->project_count; p++) {
+        struct doc_project project;
         const struct doc_plan *plan = doc_plan(doc, p);
-        if (plan && plan->setup.outcome == DOC_NO_OUTCOME && !doc->req->projects[p].failure)
+        doc_project(doc, p, &project);
+        if (plan && plan->setup.outcome == DOC_NO_OUTCOME && !project.failure)
             modules += plan->module_count;
     }
     return doc->res_count >= modules;

@@ -149,8 +149,9 @@ static bool is_nothing(const struct sync *self, const struct delta *delta)
     const struct doc *doc = docs->find(docs->arg, delta->id);
     if (doc)
         return doc_has(doc, delta);
-    return !delta->req && !delta->fence && delta->plan_count == 0 && !delta->cancel &&
-           delta->res_count == 0 && !delta->seal && delta->com.epoch == 0 && !delta->degraded;
+    return !delta->req && !delta->fence && delta->source_count == 0 && delta->plan_count == 0 &&
+           !delta->cancel && delta->res_count == 0 && !delta->seal && delta->com.epoch == 0 &&
+           !delta->degraded;
 }
 
 static bool take_piece(struct sync *self, struct read *read, const struct wire_doc *doc)

@@ -22,6 +22,7 @@
 #define WIRE_WORK_MAX    4096         /* pieces of work in ASSIGN, REFUSE, CANCEL, RESULT_OK */
 #define WIRE_SOURCES_MAX 16           /* nodes that hold a blob */
 #define WIRE_RUNNING_MAX 4096         /* attempts in BEAT, LIVE */
+#define WIRE_CLONES_MAX  4096         /* clones in LIVE */
 #define WIRE_WARM_MAX    4            /* environments in LOAD */
 #define WIRE_DIGESTS_MAX 4096         /* documents in DIFF */
 #define WIRE_BUCKETS     256          /* of a SYNC */
@@ -144,6 +145,14 @@ struct wire_attempt { /* one module that runs somewhere, as its owner knows it *
     uint32_t errors;
     uint32_t skipped;
     uint16_t n;
+};
+
+struct wire_clone { /* one repository that its owner fetches; so far */
+    uint64_t bytes;
+    uint32_t p;
+    uint32_t objects;
+    uint16_t tries;
+    uint8_t phase; /* enum mesh_clone_phase or a later one */
 };
 
 struct wire_digest { /* one document */
@@ -360,6 +369,8 @@ struct wire_live {
     bool preparing; /* somebody gets a project ready */
     const struct wire_attempt *attempts;
     size_t attempt_count;
+    const struct wire_clone *clones;
+    size_t clone_count;
 };
 
 /* One piece of the answer to a READ: a document comes in as many as it needs. */

@@ -114,6 +114,8 @@ PART_SHAPE(running, wire_running, EVAL(wire_running), U32(wire_running, p), U32(
 PART_SHAPE(attempt, wire_attempt, WORK_IDS(wire_attempt), ID(wire_attempt, node),
            U32(wire_attempt, elapsed_ms), U32(wire_attempt, passed), U32(wire_attempt, failed),
            U32(wire_attempt, errors), U32(wire_attempt, skipped));
+PART_SHAPE(clone, wire_clone, U32(wire_clone, p), U8(wire_clone, phase), U64(wire_clone, bytes),
+           U32(wire_clone, objects), U16(wire_clone, tries));
 
 FIELDS(ping, U32(wire_ping, seq), TARGET(wire_ping, target));
 FIELDS(ack, U32(wire_ack, seq));
@@ -162,7 +164,8 @@ FIELDS(progress, EVAL(wire_progress), FENCE(wire_progress), WORK_IDS(wire_progre
 
 FIELDS(read, U32(wire_read, rid), EVAL(wire_read), BYTES(wire_read, sketch, WIRE_SKETCH_MAX));
 FIELDS(live, EVAL(wire_live), FENCE(wire_live), BOOL(wire_live, preparing),
-       LIST(wire_live, attempts, attempt_count, WIRE_RUNNING_MAX, attempt));
+       LIST(wire_live, attempts, attempt_count, WIRE_RUNNING_MAX, attempt),
+       LIST(wire_live, clones, clone_count, WIRE_CLONES_MAX, clone));
 FIELDS(doc, U32(wire_doc, rid), EVAL(wire_doc), U32(wire_doc, seq), BOOL(wire_doc, more),
        BYTES(wire_doc, delta, WIRE_DELTA_MAX));
 FIELDS(put, U32(wire_put, rid), EVAL(wire_put), U8(wire_put, kind),
