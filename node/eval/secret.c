@@ -139,22 +139,3 @@ void secret_close(struct secret *self)
     sodium_free(self->token);
     *self = (struct secret){0};
 }
-
-static bool lacks_bundles(const struct doc *doc, const struct store *store)
-{
-    for (size_t p = 0; p < doc->req->project_count; p++) {
-        struct doc_project project;
-        doc_project(doc, (uint32_t)p, &project);
-        if (doc_is_uncloned(doc, (uint32_t)p) ||
-            (doc_hash_is_set(&project.bundle) && !store_has_blob(store, &project.bundle, "zst")))
-            return true;
-    }
-    return false;
-}
-
-bool secret_is_needed(const struct doc *doc, const struct store *store)
-{
-    if (!doc->req || !doc_hash_is_set(&doc->req->secret) || doc_is_final(doc))
-        return false;
-    return doc->req->statuses || (!doc->cancel && lacks_bundles(doc, store));
-}

@@ -19,8 +19,8 @@
 #include "node/store/store.h"
 #include "proto/wire/keys.h"
 
-#define SECRET_EXT "sealed" /* of its blob */
-#define SECRET_MAX 4096     /* bytes of one that is sealed */
+#define SECRET_EXT STORE_EXT_SECRET /* of its blob */
+#define SECRET_MAX 4096             /* bytes of one that is sealed */
 
 /* One that is open. Its text is in pages of their own that are neither swapped nor dumped, and
  * wiped when it is closed. */
@@ -52,9 +52,5 @@ void secret_close(struct secret *self);
 /* The same of bytes; only ERR_CORRUPT. */
 int secret_unseal(const struct secret_place *place, const struct hash *body,
                   const struct buf *sealed, struct secret *out, struct err *err) ERR_CHECKED;
-
-/* Whether this node has to keep the secret of a document: something still is to be cloned, a
- * bundle is not here, or statuses are to be told. */
-bool secret_is_needed(const struct doc *doc, const struct store *store);
 
 #endif

@@ -5,6 +5,7 @@
 #include "proto/base/mem.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
@@ -65,9 +66,12 @@ static void fetch_bundles(struct host *self, const struct mesh_effect *effect)
     struct bundle_fetch *fetch = mem_new(sizeof *fetch);
     *fetch =
         (struct bundle_fetch){.host = self, .token = effect->token, .missing = effect->blob_count};
-    for (size_t i = 0; i < effect->blob_count; i++)
-        blobs_fetch(self->blobs, &effect->blobs[i], "zst", effect->sources, effect->source_count,
-                    on_bundle, fetch);
+    for (size_t i = 0; i < effect->blob_count; i++) {
+        bool is_secret = effect->secret &&
+                         memcmp(effect->secret, &effect->blobs[i], sizeof *effect->secret) == 0;
+        blobs_fetch(self->blobs, &effect->blobs[i], is_secret ? SECRET_EXT : "zst", effect->sources,
+                    effect->source_count, on_bundle, fetch);
+    }
 }
 
 /* ---- members --------------------------------------------------------------------------------- */
@@ -153,6 +157,16 @@ void host_do(struct host *self, const struct mesh_effect *effect)
     case MESH_CANCELLED:
     case MESH_ANSWER:
         host_note_answer(self, effect);
+        break;
+    case MESH_CLONE:
+        host_clone(self, &effect->work);
+        host_touch(self, effect->work.eval);
+        break;
+    case MESH_CLONE_STOP:
+        host_stop_clones(self, &effect->work);
+        break;
+    case MESH_FORGET_SECRET:
+        host_forget_secret(self, effect->secret);
         break;
     case MESH_PREPARE:
         executor_prepare(self->executor, &effect->work);

@@ -14,6 +14,8 @@
 #define RESOLVE_S 30
 #define WATCH_S   1
 
+#define SWEEP_EVERY_S 600
+
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 static void arm(struct host *self, uint64_t now_ms)
@@ -42,6 +44,8 @@ void host_feed(struct host *self, struct mesh_event event)
     self->is_stepping = false;
     arm(self, event.now_ms);
     host_tell_answers(self);
+    if (!self->is_answering)
+        host_remove_secrets(self);
 }
 
 void host_feed_later(struct host *self, struct mesh_event event)
@@ -180,7 +184,12 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    host_tell_refusals(arg);
+    struct host *self = arg;
+    host_tell_refusals(self);
+    if (++self->watched < SWEEP_EVERY_S)
+        return;
+    self->watched = 0;
+    host_sweep_secrets(self, false);
 }
 
 static int open_net(struct host *self, struct err *err)
@@ -231,6 +240,7 @@ struct host *host_new(const struct host_config *config, struct err *err)
         host_free(self);
         return NULL;
     }
+    host_open_clones(self);
     return self;
 }
 
@@ -286,6 +296,7 @@ int host_start(struct host *self, const char *address, const struct wire_addr *m
     self->mesh = make_mesh(self, mesh, http_port, peers.len > 0 || self->config.join_count > 0);
     host_join_peers(self, &peers);
     store_watch(self->config.store, host_copy_blobs, self);
+    host_sweep_secrets(self, true);
     host_resolve_joins(self);
     event_add(self->resolve, &(struct timeval){.tv_sec = RESOLVE_S});
     event_add(self->watch, &(struct timeval){.tv_sec = WATCH_S});
@@ -300,6 +311,7 @@ void host_free(struct host *self)
     if (!self)
         return;
     store_watch(self->config.store, NULL, NULL);
+    host_free_cloning(self);
     blobs_free(self->blobs);
     net_free(self->net);
     executor_free(self->executor);

@@ -4,6 +4,7 @@
 #ifndef NODE_HOST_HOST_H
 #define NODE_HOST_HOST_H
 
+#include "node/eval/clones.h"
 #include "node/eval/executor.h"
 #include "node/eval/secret.h"
 #include "node/mesh/mesh.h"
@@ -16,6 +17,7 @@ struct host_config {
     struct event_base *base; /* borrowed, as is all below */
     struct store *store;
     struct executor_config executor; /* its events and base are set here */
+    struct clones_config clones;     /* its policy and limits; the rest is set here */
     const char *data;                /* the data folder, for the list of peers */
     const char *cluster;
     const char *name;     /* of this node, for people */

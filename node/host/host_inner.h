@@ -6,8 +6,10 @@
 #include "node/net/blobs.h"
 #include "node/own/docs.h"
 
-struct event;
+struct awaited;
 struct blob_wish;
+struct event;
+struct forgotten;
 
 enum waiter_kind { WAITER_SUBMIT, WAITER_CANCEL, WAITER_ASK };
 
@@ -96,6 +98,10 @@ struct host {
     struct net *net;
     struct blobs *blobs;
     struct executor *executor;
+    struct clones *clones;
+    struct awaited *awaited;
+    struct forgotten *forgotten;
+    unsigned watched;  /* seconds, since secrets were swept */
     struct mesh *mesh; /* NULL before host_start() */
     struct mesh_out out;
     struct event *timer;
@@ -159,6 +165,21 @@ size_t host_sources(const struct host *self, uint64_t eval, uint64_t executor, u
                     size_t room);
 void host_forget_blobs(struct host *self, const void *arg);
 void host_free_copies(struct host *self);
+
+/* ---- cloning.c ------------------------------------------------------------------------------- */
+
+void host_open_clones(struct host *self);
+void host_clone(struct host *self, const struct work *work);
+void host_stop_clones(struct host *self, const struct work *work);
+
+/* The token goes when what follows from the step has been told: host_remove_secrets(). */
+void host_forget_secret(struct host *self, const struct hash *secret);
+void host_remove_secrets(struct host *self);
+
+/* Those that no open document names, what is young but at the start: of a submission that failed,
+ * or that came when it was not needed any more. */
+void host_sweep_secrets(struct host *self, bool is_start);
+void host_free_cloning(struct host *self);
 
 /* ---- peers.c --------------------------------------------------------------------------------- */
 

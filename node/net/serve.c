@@ -11,7 +11,7 @@
 #define IDLE_MS    3000       /* an upload that is asked for nothing more gives its place away */
 
 /* What the store's blobs are called: a GET names the content alone. */
-static const char *const exts[] = {"zst", "jsonl", "log", "txt", ""};
+static const char *const exts[] = {"zst", "jsonl", "log", "txt", "", STORE_EXT_SECRET};
 
 /* ---- uploads --------------------------------------------------------------------------------- */
 

@@ -6,7 +6,8 @@
  *   DIR/snap/000016.jsonl             the unsealed documents when segments up to 16 were dropped
  *   DIR/evals/2026-11/<id>.<digest>.json   one document per finished evaluation, plain JSON
  *   DIR/evals/index.jsonl             a line for each of those; rebuilt when it is lost
- *   DIR/blobs/ab/<hash>[.ext]         bundles, cases, output, logs; blobs/tmp for partial ones
+ *   DIR/blobs/ab/<hash>[.ext]         bundles, cases, output, logs; blobs/tmp for partial ones;
+ *                                     .sealed: a repository's token, only while it is needed
  *   DIR/durations.txt                 how long modules take; not worth a sync
  *   DIR/quarantine/                   what did not check; never deleted by us
  *   DIR/DAMAGED                       there while store_repairing()
@@ -163,7 +164,8 @@ void store_watch(struct store *self, store_watch_fn *fn, void *arg);
 
 /* ---- blobs ----------------------------------------------------------------------------------- */
 
-#define STORE_EXT_MAX 15
+#define STORE_EXT_MAX    15
+#define STORE_EXT_SECRET "sealed" /* node/eval/secret.h */
 
 /* Called when the blob is durable under its name, or has failed (ERR_UNAVAILABLE no space or a disk
  * error, ERR_IO the temporary file is not there). */
@@ -190,6 +192,15 @@ bool store_has_blob(const struct store *self, const struct hash *hash, const cha
  * Errors: ERR_NOT_FOUND, ERR_TOO_LARGE over `max`, ERR_IO. */
 int store_read_blob(const struct store *self, const struct hash *hash, const char *ext, size_t max,
                     struct buf *out, struct err *err) ERR_CHECKED;
+
+/* Unlinks a blob, in the disk thread and in the order of what was asked for: for kinds that are not
+ * to stay (node/eval/secret.h). One that is absent is fine; what cannot be removed is logged. */
+void store_remove_blob(struct store *self, const struct hash *hash, const char *ext);
+
+/* The same for all blobs of a kind but those in `kept` (copied) and those that were put less than
+ * `older_s` ago (0: all): what a crash left. */
+void store_sweep_blobs(struct store *self, const char *ext, const struct hash *kept, size_t count,
+                       unsigned older_s);
 
 /* A folder on the store's file system for files that are to be adopted; emptied at start. */
 const char *store_tmp_dir(const struct store *self);

@@ -67,7 +67,7 @@ static const uint64_t *buckets(void *arg) { return ((const struct store *)arg)->
 
 static bool has_blob(void *arg, const struct hash *blob)
 {
-    return store_has_blob(arg, blob, "zst");
+    return store_has_blob(arg, blob, "zst") || store_has_blob(arg, blob, STORE_EXT_SECRET);
 }
 
 void store_docs(struct store *self, struct docs *out)

@@ -1,0 +1,184 @@
+/* cloning: the mesh's wishes about repositories and their token, and what became of them. */
+#include "node/host/host_inner.h"
+
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define SOURCES_MAX   64
+#define SWEEP_YOUNG_S 600 /* of a submission that is on its way */
+
+/* A clone whose token is still to come here. */
+struct awaited {
+    struct host *host;
+    struct work work;
+    uint64_t ticket;
+    struct awaited *next;
+};
+
+/* The token that a document names is to go, when all have been told what they wait for. */
+struct forgotten {
+    struct hash secret;
+    struct forgotten *next;
+};
+
+/* ---- what happened --------------------------------------------------------------------------- */
+
+static enum mesh_clone_phase phase_of(enum fetch_phase phase)
+{
+    switch (phase) {
+    case FETCH_CONNECTING:
+        return MESH_CLONE_CONNECTING;
+    case FETCH_RECEIVING:
+        return MESH_CLONE_RECEIVING;
+    case FETCH_INDEXING:
+        return MESH_CLONE_INDEXING;
+    case FETCH_WAITING:
+    case FETCH_PHASES:
+        break;
+    }
+    return MESH_CLONE_WAITING;
+}
+
+/* Later: the mesh may stop the very child that speaks. */
+static void on_progress(void *arg, const struct work *work, const struct fetch_progress *progress)
+{
+    host_feed_later(arg, (struct mesh_event){.kind = MESH_CLONE_PROGRESS,
+                                             .work = *work,
+                                             .clone = {.p = work->p,
+                                                       .phase = phase_of(progress->phase),
+                                                       .bytes = progress->received_bytes,
+                                                       .objects = progress->objects,
+                                                       .tries = progress->tries}});
+}
+
+static void on_cloned(void *arg, const struct work *work, const struct delta *delta)
+{
+    host_feed(arg, (struct mesh_event){.kind = MESH_CLONED, .work = *work, .delta = delta});
+}
+
+static const struct clones_events events = {.progress = on_progress, .cloned = on_cloned};
+
+void host_open_clones(struct host *self)
+{
+    struct clones_config config = self->config.clones;
+    config.base = self->config.base;
+    config.secrets = host_secrets(self);
+    config.events = &events;
+    config.arg = self;
+    self->clones = clones_new(&config);
+}
+
+/* ---- what is wanted -------------------------------------------------------------------------- */
+
+static void remove_awaited(struct awaited *awaited)
+{
+    struct awaited **at = &awaited->host->awaited;
+    while (*at != awaited)
+        at = &(*at)->next;
+    *at = awaited->next;
+}
+
+/* Whether it came or not: the clone says so. */
+static void on_secret(void *arg, const struct hash *hash, const struct err *err)
+{
+    owned_mem struct awaited *awaited = arg;
+    (void)hash;
+    (void)err;
+    remove_awaited(awaited);
+    clones_start(awaited->host->clones, &awaited->work);
+}
+
+/* Who leads holds the token, as a rule: it was among what a replica must have. Where it was
+ * forgotten, since all had been cloned, and a bundle is lost, somebody may have it still. */
+void host_clone(struct host *self, const struct work *work)
+{
+    const struct doc *doc = store_find(self->config.store, work->eval, NULL);
+    const struct hash *secret = doc && doc->req ? &doc->req->secret : NULL;
+    if (!secret || !doc_hash_is_set(secret) ||
+        store_has_blob(self->config.store, secret, SECRET_EXT)) {
+        clones_start(self->clones, work);
+        return;
+    }
+    uint64_t sources[SOURCES_MAX];
+    size_t count = host_sources(self, work->eval, 0, sources, SOURCES_MAX);
+    struct awaited *awaited = mem_new(sizeof *awaited);
+    *awaited = (struct awaited){.host = self, .work = *work, .next = self->awaited};
+    self->awaited = awaited;
+    awaited->ticket =
+        blobs_fetch(self->blobs, secret, SECRET_EXT, sources, count, on_secret, awaited);
+}
+
+void host_stop_clones(struct host *self, const struct work *work)
+{
+    for (struct awaited *at = self->awaited, *next; at; at = next) {
+        next = at->next;
+        if (at->work.eval != work->eval || (work->p != WORK_CHORE && at->work.p != work->p))
+            continue;
+        blobs_cancel(self->blobs, at->ticket);
+        remove_awaited(at);
+        free(at);
+    }
+    clones_stop(self->clones, work);
+}
+
+/* ---- tokens that are not needed any more ----------------------------------------------------- */
+
+/* Not within the step: who tells statuses of an evaluation that has just become final opens its
+ * token first. */
+void host_forget_secret(struct host *self, const struct hash *secret)
+{
+    struct forgotten *forgotten = mem_new(sizeof *forgotten);
+    *forgotten = (struct forgotten){.secret = *secret, .next = self->forgotten};
+    self->forgotten = forgotten;
+}
+
+void host_remove_secrets(struct host *self)
+{
+    while (self->forgotten) {
+        owned_mem struct forgotten *first = self->forgotten;
+        self->forgotten = first->next;
+        store_remove_blob(self->config.store, &first->secret, SECRET_EXT);
+    }
+}
+
+struct kept {
+    struct hash *items;
+    size_t count, room;
+};
+
+static bool keep_secret(void *arg, const struct doc *doc)
+{
+    struct kept *kept = arg;
+    if (!doc->req || doc_is_final(doc) || !doc_hash_is_set(&doc->req->secret))
+        return true;
+    kept->items = mem_grow(kept->items, &kept->room, kept->count + 1, sizeof *kept->items);
+    kept->items[kept->count++] = doc->req->secret;
+    return true;
+}
+
+void host_sweep_secrets(struct host *self, bool is_start)
+{
+    struct kept kept = {0};
+    store_each_unsealed(self->config.store, keep_secret, &kept);
+    store_sweep_blobs(self->config.store, SECRET_EXT, kept.items, kept.count,
+                      is_start ? 0 : SWEEP_YOUNG_S);
+    free(kept.items);
+}
+
+void host_free_cloning(struct host *self)
+{
+    clones_free(self->clones);
+    while (self->awaited) {
+        struct awaited *first = self->awaited;
+        self->awaited = first->next;
+        free(first);
+    }
+    while (self->forgotten) {
+        struct forgotten *first = self->forgotten;
+        self->forgotten = first->next;
+        free(first);
+    }
+}
