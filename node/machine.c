@@ -1,10 +1,14 @@
 #include "node/machine.h"
 
 #include "proto/base/mem.h"
+#include "proto/base/wipe.h"
 
 #include <errno.h>
+#include <event2/event.h>
+#include <jansson.h>
 #include <sched.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -51,4 +55,13 @@ void machine_raise_descriptors(void)
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+/* The limit alone would not do: the kernel does not ask it where core files go to a program. */
+void machine_keep_secrets(void)
+{
+    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    event_set_mem_functions(malloc, wipe_realloc, wipe_free);
+    json_set_alloc_funcs(malloc, wipe_free);
 }

@@ -18,4 +18,9 @@ void machine_raise_priority(void);
 /* Raises the limit of open descriptors as far as it goes: every connection and job needs some. */
 void machine_raise_descriptors(void);
 
+/* Keeps what passes through this process to itself: no core file, no look from outside (root's
+ * aside), and what libevent and jansson allocate is overwritten when it is freed: requests, with
+ * the tokens in them, pass through both. Before either is used. */
+void machine_keep_secrets(void);
+
 #endif

@@ -1,6 +1,7 @@
 /* The composition root: the one file that knows every part of the program. It chooses which of them
  * runs and hands the client what only a node's parts have. */
 #include "cli/cli.h"
+#include "node/machine.h"
 #include "node/node.h"
 #include "node/options.h"
 #include "runner/env/describe.h"
@@ -51,8 +52,10 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--helper") == 0)
         return run_helper(argc, argv);
-    if (argc > 1 && strcmp(argv[1], "node") == 0)
+    if (argc > 1 && strcmp(argv[1], "node") == 0) {
+        machine_keep_secrets();
         return node_main(argc - 1, argv + 1);
+    }
     char *data_dir = node_options_data_dir();
     const struct cli_parts parts = {
         .describe_py = (const char *)describe_py,

@@ -2,6 +2,7 @@
 
 #include "proto/base/json.h"
 #include "proto/base/mem.h"
+#include "proto/base/wipe.h"
 #include "runner/git/fetch.h"
 
 #include <string.h>
@@ -31,7 +32,7 @@ static int read_token(struct git_request *self, const json_t *value, struct err 
     for (size_t i = 0; i < len; i++)
         if (text[i] <= ' ' || text[i] == 0x7f)
             return bad(err, "bad-token", "auth_token has a blank or a character that no token has");
-    self->token = len ? mem_strdup(text) : NULL;
+    self->token = len ? wipe_keep(text, len) : NULL;
     return 0;
 }
 
@@ -129,9 +130,7 @@ int git_request_read(struct git_request *self, char *text, size_t len, struct er
 
 void git_request_fini(struct git_request *self)
 {
-    if (self->token)
-        explicit_bzero(self->token, strlen(self->token));
-    free(self->token);
+    wipe_drop(self->token);
     for (size_t i = 0; i < self->url_count; i++)
         free(self->urls[i]);
     free(self->urls);

@@ -15,7 +15,7 @@
 #define GIT_PROJECTS_MAX 1000
 
 struct git_request {
-    char *token; /* NULL: none. For the host of the first URL. Wiped when it is freed */
+    char *token; /* NULL: none. For the host of the first URL. wipe_keep()'s */
     char **urls; /* as they were sent */
     size_t url_count;
     char *name;    /* of the evaluation; NULL: none */

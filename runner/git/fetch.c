@@ -167,6 +167,7 @@ static int fill_pipe(const struct fetch_spec *spec, struct err *err)
                                     .network_count = policy->also.count};
     struct buf text = BUF_INIT;
     int ends[2] = {-1, -1};
+    buf_reserve(&text, REQUEST_MAX); /* it never moves: no copy of the token is left behind */
     request_write(&request, &text);
     bool fits = text.len <= REQUEST_MAX;
     if (!fits)
@@ -175,7 +176,7 @@ static int fill_pipe(const struct fetch_spec *spec, struct err *err)
         err_set(err, ERR_IO, "make a pipe: %m");
     else if (file_write_all(ends[1], text.data, text.len, err))
         mem_close_at(&ends[0]);
-    explicit_bzero(text.data, text.len);
+    explicit_bzero(text.data, text.capacity);
     buf_fini(&text);
     mem_close_at(&ends[1]);
     return ends[0];
