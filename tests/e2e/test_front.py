@@ -238,6 +238,12 @@ def test_operators_routes_are_refused(mesh, front, method, path):
     assert all(node.is_alive() for node in mesh.nodes)
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "//metrics", "/%6detrics?a=b"])
+def test_metrics_are_a_nodes_own(mesh, front, path):
+    problem(front.get(path), 421, "node-route")
+    assert mesh[0].get("/metrics").status == 200
+
+
 def test_a_body_over_the_limit(front):
     answer = front.post_zip(os.urandom(UPLOAD_MAX + 1000))
     text = problem(answer, 413, "body-too-large")
