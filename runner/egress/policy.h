@@ -38,10 +38,11 @@ struct egress_policy {
     struct git_networks also;
 };
 
-/* Judges what is asked for, by its text alone. */
+/* Judges what is asked for, by its text alone. `is_here`: it is an address in numbers, and one of
+ * this machine's. */
 enum egress_verdict egress_policy_target(const struct egress_policy *self,
                                          const struct egress_own *own,
-                                         const struct egress_target *target);
+                                         const struct egress_target *target, bool is_here);
 
 /* Judges an address (with its port) that an allowed host has. `is_here`: it is one of this
  * machine's. */

@@ -129,6 +129,7 @@ static bool runs_strangers(enum build_step step)
 static void fail_by_words(struct build *self, const char *output)
 {
     owned_buf words = BUF_INIT;
+    owned_buf reach = BUF_INIT;
     struct blame blame = blame_read(output, &words);
     if (self->is_direct && !blame.is_cluster) { /* a resolver may find a way, or better words */
         next(self, BUILD_RESOLVE);
@@ -138,7 +139,9 @@ static void fail_by_words(struct build *self, const char *output)
         next(self, BUILD_BUILDS);
         return;
     }
-    env_settings_redact(self->spec.settings, buf_str(&words), words.len, &self->message);
+    (void)build_blame_reach(self, &blame, &reach);
+    buf_append(&reach, buf_str(&words), words.len);
+    env_settings_redact(self->spec.settings, buf_str(&reach), reach.len, &self->message);
     fail(self, blame.is_cluster ? ENV_BLAME_CLUSTER : ENV_BLAME_PROJECT, blame.reason);
 }
 
@@ -243,6 +246,7 @@ static void on_step(void *arg, struct child_result *result)
     struct build *self = arg;
     self->child = NULL;
     build_unwatch(self);
+    build_gate_close(self);
     owned_buf output = BUF_INIT;
     buf_append(&output, buf_str(&result->err), result->err.len);
     if (self->step == BUILD_PIP) /* pip says half of it there */
@@ -278,6 +282,16 @@ static void on_step(void *arg, struct child_result *result)
     }
 }
 
+static bool has_gate(const struct build *self)
+{
+    return installs(self->step) && self->spec.config->egress != NULL;
+}
+
+static bool is_on_host_network(const struct build *self)
+{
+    return installs(self->step) && !has_gate(self);
+}
+
 static int start_step(struct build *self, struct err *err)
 {
     struct build_command command;
@@ -299,22 +313,27 @@ static int start_step(struct build *self, struct err *err)
         .nice = BUILD_NICE,
     };
     const struct env_config *config = self->spec.config;
+    owned_fd int gate = -1;
+    self->reached = (struct build_reached){.refusal_count = 0};
     if (config->runtime_dir == NULL || is_ours(self->step)) {
         self->child = child_start(self->base, &child, on_step, self, err);
-    } else {
+    } else if (!has_gate(self) || build_gate_open(self, &gate, err) == 0) {
         struct jail_spec jail = {.runtime_dir = config->runtime_dir,
                                  .helper = config->self,
                                  .binds = command.binds,
                                  .bind_count = command.bind_count,
-                                 .network = self->step == BUILD_COMPILE ? JAIL_NETWORK_NONE
-                                                                        : JAIL_NETWORK_HOST,
+                                 .network = is_on_host_network(self) ? JAIL_NETWORK_HOST
+                                                                     : JAIL_NETWORK_NONE,
+                                 .gate_fd = gate,
                                  .uid = config->uid,
                                  .argv = command.argv,
                                  .envp = command.envp};
         self->child = jail_start(self->base, &jail, &child, on_step, self, err);
     }
     build_command_fini(&command);
-    if (self->child != NULL && installs(self->step))
+    if (self->child == NULL)
+        build_gate_close(self);
+    else if (installs(self->step))
         build_watch(self);
     return self->child != NULL ? 0 : (int)err->code;
 }
@@ -401,6 +420,7 @@ void build_drop(struct build *self_owned)
     if (self_owned->child != NULL)
         child_drop(self_owned->child);
     build_unwatch(self_owned);
+    build_gate_close(self_owned);
     give_turn(self_owned);
     build_free(self_owned);
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct build;
+struct egress_policy;
 
 /* Byte code is looked for and compiled by one build at a time: what two need, the second finds. */
 struct build_turn {
@@ -22,6 +23,7 @@ struct build_turn {
 struct build_spec {
     const struct env_config *config; /* defaults filled in */
     const struct env_settings *settings;
+    const struct egress_policy *reach; /* what installers may; only with config's egress */
     const struct python *python;
     const char *uv; /* NULL: pip */
     const char *key;

@@ -134,8 +134,12 @@ static void take_vars(struct build_command *self, const struct build *build, con
         var(self, "SSL_CERT_FILE=" SYSTEM_CERTIFICATES);
         var(self, "PIP_CERT=" SYSTEM_CERTIFICATES);
     }
+    /* The operator's proxies, and their passwords, are for the node's own one: a gate names that.
+     */
+    bool has_gate = is_jailed(build) && build->spec.config->egress != NULL;
     for (char *const *at = build->spec.settings->vars; *at != NULL; at++)
-        var(self, *at);
+        if (!has_gate || !egress_is_proxy_variable(*at))
+            var(self, *at);
 }
 
 static void take_uv(struct build_command *self, const struct build *build, const struct seen *seen)

@@ -3,6 +3,8 @@
 #define ENV_BUILD_INNER_H
 
 #include "runner/child/child.h"
+#include "runner/egress/egress.h"
+#include "runner/env/blame.h"
 #include "runner/env/build.h"
 #include "runner/jail/jail.h"
 
@@ -16,6 +18,14 @@ enum build_step {
     BUILD_SEAL,
 };
 
+/* What the last installing step reached for, and did not get. */
+struct build_reached {
+    struct egress_refusal refusals[EGRESS_REFUSALS_MAX];
+    size_t refusal_count;
+    unsigned failures; /* of what it may reach */
+    bool is_over;      /* its bytes were used up */
+};
+
 struct build {
     struct event_base *base; /* borrowed */
     struct build_spec spec;
@@ -26,9 +36,11 @@ struct build {
     bool is_direct; /* wheels without a resolver: the requirements are pins themselves */
     struct build *next_waiting; /* for the turn */
     bool is_waiting;
-    unsigned set_aside;    /* numbers the trees of attempts in vain */
-    struct child *child;   /* NULL between steps */
-    struct child *watcher; /* of what is written; NULL unless an installer runs */
+    unsigned set_aside;         /* numbers the trees of attempts in vain */
+    struct child *child;        /* NULL between steps */
+    struct child *watcher;      /* of what is written; NULL unless an installer runs */
+    struct egress_client *gate; /* NULL unless a step runs behind one */
+    struct build_reached reached;
     uint64_t deadline_ms;
     struct requirements pins; /* what the resolver chose */
     char *scratch;            /* the tree that the resolver sees */
@@ -56,6 +68,16 @@ struct build_command {
 int build_command_init(struct build_command *self, const struct build *build,
                        struct err *err) ERR_CHECKED;
 void build_command_fini(struct build_command *self);
+
+/* Makes the way out of the step that is about to start; `*fd_owned` is for its jail. */
+int build_gate_open(struct build *self, int *fd_owned, struct err *err) ERR_CHECKED;
+
+/* Notes what the step reached for, in `reached` and in the log, and ends its connections. */
+void build_gate_close(struct build *self);
+
+/* Blames what an installer was refused, where that may be why it failed: appends a line to
+ * `message`, changes `blame`, and returns whether it did. */
+bool build_blame_reach(const struct build *self, struct blame *blame, struct buf *message);
 
 /* Looks at what the build has written until build_unwatch(), and stops its child when that is too
  * much. Without a watcher, which is logged, the seal still finds it. */

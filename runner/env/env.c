@@ -86,6 +86,7 @@ static void start_build(struct env_store *self, struct entry *entry)
     const struct build_spec spec = {
         .config = &self->config,
         .settings = &self->settings,
+        .reach = &self->reach,
         .python = entry->python,
         .uv = self->uv,
         .key = entry->key,

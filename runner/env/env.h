@@ -34,6 +34,9 @@
  * What a build writes is measured while it installs, and again when it is sealed: too much is the
  * project's fault ("package-too-large").
  *
+ * What installs in a jail has a network of its own, and reaches the hosts of the index in force, of
+ * further indexes and find-links, and those named in the configuration; nothing else (egress.h).
+ *
  * A build that fails is remembered for a while with its log, so that 300 uploads of one mistake
  * cost one build.
  */
@@ -59,6 +62,8 @@
 /* Kept of a build's output, at its head and again at its tail. */
 #define ENV_LOG_BYTES ((size_t)64 << 10)
 
+struct egress;
+
 enum env_installer { ENV_INSTALLER_AUTO, ENV_INSTALLER_UV, ENV_INSTALLER_PIP };
 
 struct env_config {
@@ -79,6 +84,10 @@ struct env_config {
     uint64_t build_max_bytes;    /* all that one build writes; 0: half of cap_bytes */
     unsigned builds_max;         /* at once, 0: 4; they wait for the network */
     bool allow_urls;             /* name @ https://… */
+    struct egress *egress;       /* the way out of those who install in a jail; NULL: the machine's
+                                    network. Borrowed for the life of the store */
+    const char *const *index_hosts; /* HOST or HOST:PORT, of which an index serves files */
+    size_t index_host_count;
     bool is_cache_suspect; /* the power may have gone: caches hold what never reached the disk.
                               They are made anew; environments were synced before their marker */
     /* An environment went to make room; its key may be built anew, into another folder. From the

@@ -4,6 +4,7 @@
 
 #include "proto/base/hash.h"
 #include "runner/child/child.h"
+#include "runner/egress/policy.h"
 #include "runner/env/build.h"
 #include "runner/env/env.h"
 #include "runner/env/requirements.h"
@@ -73,6 +74,7 @@ struct env_store {
     char *installer;
     char *warning;
     struct env_settings settings;
+    struct egress_policy reach; /* of installers */
     struct python *pythons;
     size_t python_count;
     struct entry **entries;

@@ -22,6 +22,7 @@ static void copy_config(struct env_config *to, const struct env_config *from)
     to->runtime_dir = dup_or_null(from->runtime_dir);
     to->pythons = NULL;
     to->settings = NULL;
+    to->index_hosts = NULL;
     to->uv = NULL;
     if (to->uid == 0)
         to->uid = JAIL_UID_BASE;
@@ -101,6 +102,25 @@ int env_cache_make(struct env_store *self, struct err *err)
     return 0;
 }
 
+/* The hosts of the operator's index, or of the one that installers have built in; and the one that
+ * PyPI's files come from, and those of most of its mirrors. */
+static int find_reach(struct env_store *self, const struct env_config *config, struct err *err)
+{
+    static const char index[] = "PIP_INDEX_URL=";
+    struct egress_places *places = &self->reach.places;
+    int rc = 0;
+    egress_places_add_urls(places, self->settings.index);
+    if (!self->settings.no_index) {
+        if (strncmp(self->settings.index, index, sizeof index - 1) != 0)
+            rc = egress_places_add_text(places, "pypi.org:443", err);
+        if (rc == 0)
+            rc = egress_places_add_text(places, "files.pythonhosted.org:443", err);
+    }
+    for (size_t i = 0; i < config->index_host_count && rc == 0; i++)
+        rc = egress_places_add_text(places, config->index_hosts[i], err);
+    return rc == 0 ? 0 : err_wrap(err, "hosts of the index");
+}
+
 static int open_store(struct env_store *self, const struct env_config *config, struct err *err)
 {
     self->pythons = python_probe_all(config->pythons, config->python_count, (uid_t)-1,
@@ -113,6 +133,9 @@ static int open_store(struct env_store *self, const struct env_config *config, s
     const char *const *settings =
         config->settings != NULL ? config->settings : (const char *const *)environ;
     env_settings_init(&self->settings, settings, self->uv != NULL);
+    rc = find_reach(self, config, err);
+    if (rc != 0)
+        return rc;
     if (config->is_cache_suspect) {
         env_disk_remove(self, self->cache);
         env_disk_remove(self, self->pyc);
@@ -162,6 +185,7 @@ void env_store_free(struct env_store *self_owned)
     free(self->entries);
     event_free(self->kick);
     env_settings_fini(&self->settings);
+    egress_places_fini(&self->reach.places);
     python_free_all(self->pythons, self->python_count);
     free((char *)self->config.dir);
     free((char *)self->config.self);

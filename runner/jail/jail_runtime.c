@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +15,8 @@
 
 extern const unsigned char jail_confine_bytes[];
 extern const size_t jail_confine_bytes_len;
+extern const unsigned char jail_gate_bytes[];
+extern const size_t jail_gate_bytes_len;
 
 /* Copied files are small; a certificate bundle is the largest. */
 #define COPY_MAX ((size_t)16 << 20)
@@ -49,8 +52,8 @@ static const char *const copied_folders[] = {
     "ca-certificates", "pki/tls/certs", "fonts", "fonts/conf.d",
 };
 
-static int write_new(const char *dir, const char *name, const void *bytes, size_t len,
-                     struct err *err)
+static int write_mode(const char *dir, const char *name, mode_t mode, const struct buf *bytes,
+                      struct err *err)
 {
     owned_mem char *path = mem_printf("%s/%s", dir, name);
     owned_mem char *fresh = mem_printf("%s.new", path);
@@ -58,13 +61,20 @@ static int write_new(const char *dir, const char *name, const void *bytes, size_
     owned_fd int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_set(err, ERR_IO, "create %s: %m", fresh);
-    int failed = file_write_all(fd, bytes, len, err);
+    int failed = file_write_all(fd, buf_str(bytes), bytes->len, err);
     if (failed)
         return failed;
-    (void)fchmod(fd, 0644); /* whatever the umask */
+    (void)fchmod(fd, mode); /* whatever the umask */
     if (rename(fresh, path) != 0)
         return err_set(err, ERR_IO, "rename %s: %m", fresh);
     return 0;
+}
+
+static int write_new(const char *dir, const char *name, const void *bytes, size_t len,
+                     struct err *err)
+{
+    const struct buf text = {.data = (char *)(uintptr_t)bytes, .len = len};
+    return write_mode(dir, name, 0644, &text, err);
 }
 
 static int copy_file(const char *from, const char *dir, const char *name, struct err *err)
@@ -131,5 +141,9 @@ int jail_write_runtime(const char *dir, struct err *err)
     int failed = write_etc(etc, err);
     if (!failed)
         failed = write_new(dir, JAIL_CONFINE_FILE, jail_confine_bytes, jail_confine_bytes_len, err);
+    const struct buf gate = {.data = (char *)(uintptr_t)jail_gate_bytes,
+                             .len = jail_gate_bytes_len};
+    if (!failed)
+        failed = write_mode(dir, JAIL_GATE_FILE, 0755, &gate, err);
     return failed ? err_wrap(err, "write the jails' runtime folder") : 0;
 }

@@ -46,16 +46,21 @@ struct child *jail_start(struct event_base *base, const struct jail_spec *spec,
     owned_fd int filter = spec->is_template ? -1 : open_filter(err);
     if (!spec->is_template && filter < 0)
         return NULL;
-    owned_mem struct child_fd *fds = mem_new_array(child->fd_count + 1, sizeof *fds);
+    owned_mem struct child_fd *fds = mem_new_array(child->fd_count + 2, sizeof *fds);
     if (child->fd_count)
         memcpy(fds, child->fds, child->fd_count * sizeof *fds);
-    int target = -1;
+    struct jail_targets targets = {-1, -1};
+    int next = free_target(child);
     if (filter >= 0) {
-        target = free_target(child);
-        fds[inner.fd_count++] = (struct child_fd){.from = filter, .to = target};
+        targets.filter = next++;
+        fds[inner.fd_count++] = (struct child_fd){.from = filter, .to = targets.filter};
+    }
+    if (spec->gate_fd > 0) {
+        targets.gate = next;
+        fds[inner.fd_count++] = (struct child_fd){.from = spec->gate_fd, .to = targets.gate};
     }
     struct jail_command command;
-    if (jail_command_make(spec, target, &command, err) != 0)
+    if (jail_command_make(spec, &targets, &command, err) != 0)
         return NULL;
     inner.fds = fds;
     inner.argv = (const char *const *)command.argv;
