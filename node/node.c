@@ -9,10 +9,12 @@
 #include "node/options.h"
 #include "node/repair.h"
 #include "node/session.h"
+#include "node/way_out.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
+#include "runner/egress/egress.h"
 #include "runner/jail/jail.h"
 
 #include <arpa/inet.h>
@@ -50,6 +52,7 @@ struct node {
     struct repair repair;
     bool is_in_session;
     bool is_cache_suspect; /* see session.h */
+    struct way_out way_out;
     struct env_store *envs;
     struct engine *engine;
     struct prepare_host *prepare;
@@ -148,7 +151,7 @@ static int open_envs(struct node *self, struct err *err)
     union {
         char **in;
         const char *const *out;
-    } pythons = {.in = self->options.python.items};
+    } pythons = {.in = self->options.python.items}, hosts = {.in = self->options.index_host.items};
     struct env_config config = {
         .dir = dir,
         .pythons = pythons.out,
@@ -158,6 +161,9 @@ static int open_envs(struct node *self, struct err *err)
         .runtime_dir = self->is_sandboxed ? self->runtime_dir : NULL,
         /* Not a slot's: what builds must not reach what runs. */
         .uid = (uid_t)self->options.uid_base - 1,
+        .egress = self->way_out.egress,
+        .index_hosts = hosts.out,
+        .index_host_count = self->options.index_host.count,
         .build_wall_ms = (uint32_t)self->options.env_timeout_ms,
         .cap_bytes = self->options.envs_max_bytes ? self->options.envs_max_bytes : UINT64_MAX,
         .is_cache_suspect = self->is_cache_suspect,
@@ -314,6 +320,7 @@ static int listen_on(struct node *self, const char *address, struct err *err)
     uint16_t port = 0;
     if (http_server_listen(self->server, address, &port, err))
         return err_wrap(err, "--listen %s", address);
+    egress_add_own_port(self->way_out.egress, port);
     if (self->address[0])
         return 0;
     self->port = port;
@@ -339,6 +346,7 @@ static int open_mesh(struct node *self, struct err *err)
     }
     if (host_listen(self->host, listen, options->mesh != NULL, &port, err))
         return err_wrap(err, "mesh at %s", listen);
+    egress_add_own_port(self->way_out.egress, port);
     const char *reached =
         !options->mesh && options->advertise && options->key_file ? options->advertise : listen;
     if (address_resolve(reached, port, &addr, err))
@@ -498,6 +506,7 @@ static int set_up(struct node *self, struct err *err)
     self->base = event_base_new();
     if (!self->base)
         return err_set(err, ERR_IO, "no event loop: %m");
+    way_out_open(&self->way_out, self->base);
     self->runtime_dir = mem_printf("%s/runtime", self->options.data);
     if (check_exposure(self, err) || git_policy_check(&self->options, err) ||
         open_store(self, err) || session_begin(self->options.data, &self->is_cache_suspect, err) ||
@@ -530,6 +539,7 @@ static void tear_down(struct node *self)
         env_store_free(self->envs);
     if (self->is_in_session)
         session_end(self->options.data); /* while nobody else can have the folder */
+    way_out_close(&self->way_out);
     store_close(self->store);
     auth_free(self->auth);
     lag_stop(&self->lag);

@@ -122,9 +122,12 @@ static const struct opt_row rows[] = {
     {ROW("git-at-once", "GIT_AT_ONCE", OPT_INT, git_at_once), .min = 1, .max = 64, .fallback = "4",
      .help = "Repositories that are fetched at once"},
 
-    {ROW("env-timeout", "ENV_TIMEOUT", OPT_DURATION, env_timeout_ms), .section = "Environments",
-     .min = SECOND, .max = DAY, .fallback = "600s",
-     .help = "Time to install one set of requirements"},
+    {ROW("index-host", "INDEX_HOST", OPT_LIST, index_host), .section = "Environments",
+     .metavar = "HOST[:PORT]",
+     .help = "Host that installers may reach beside those of the index, such as one that its files "
+             "lie on"},
+    {ROW("env-timeout", "ENV_TIMEOUT", OPT_DURATION, env_timeout_ms), .min = SECOND, .max = DAY,
+     .fallback = "600s", .help = "Time to install one set of requirements"},
     {ROW("envs-max-bytes", "ENVS_MAX_BYTES", OPT_BYTES, envs_max_bytes), .min = 64 * MIB,
      .max = 1024 * TIB, .fallback = "20G", .zero_word = "no limit",
      .help = "Disk for installed environments; beyond it the least recently used goes"},

@@ -67,6 +67,7 @@ struct node_options {
     int64_t git_at_once;
 
     /* environments */
+    struct opt_list index_host; /* beside those of the index: HOST or HOST:PORT */
     uint64_t env_timeout_ms;
     uint64_t envs_max_bytes; /* 0: no limit */
 
