@@ -56,7 +56,7 @@ run_node() {
     else
         options+=(--open)
     fi
-    local ca=${TESTMESH_CA_BUNDLE_FILE:-/etc/testmesh/ca.crt}
+    local ca=${TESTMESH_CA_BUNDLE_FILE:-/srv/testmesh/ca.crt}
     if [[ -f $ca && -s $ca ]]; then
         export SSL_CERT_FILE=$ca PIP_CERT=$ca
     fi
