@@ -2,6 +2,7 @@
 #include "node/api/internal.h"
 
 #include "proto/base/clock.h"
+#include "proto/base/mem.h"
 
 static void put_percentages(struct json_out *out, const struct summary_marks *marks)
 {
@@ -132,16 +133,50 @@ static void put_module_results(struct json_out *out, const struct summary *summa
     json_out_close_object(out);
 }
 
-static void put_rows(struct json_out *out, const char *key, const struct doc_ignored *rows,
-                     size_t count)
+struct rows {
+    struct json_out *out;
+    size_t shown, more;
+};
+
+static void put_row(struct rows *self, const char *path, const char *why)
 {
-    json_out_key(out, key);
-    json_out_open_array(out);
+    json_out_open_object(self->out);
+    json_out_key_str(self->out, "path", path);
+    json_out_key_str(self->out, "why", why);
+    json_out_close_object(self->out);
+}
+
+static void put_rows(struct rows *self, const struct doc_ignored *rows, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
-        json_out_open_object(out);
-        json_out_key_str(out, "path", rows[i].path);
-        json_out_key_str(out, "why", rows[i].why);
-        json_out_close_object(out);
+        if (self->shown == DOC_IGNORED_MAX) {
+            self->more += count - i;
+            return;
+        }
+        put_row(self, rows[i].path, rows[i].why);
+        self->shown++;
+    }
+}
+
+/* What was found when the request came, and then in each repository. */
+static void put_all_rows(struct json_out *out, const struct doc *doc, bool remarks)
+{
+    struct rows rows = {.out = out};
+    const struct doc_req *req = doc->req; /* NULL: lost on a damaged disk */
+    json_out_key(out, remarks ? "remarks" : "ignored");
+    json_out_open_array(out);
+    if (req)
+        put_rows(&rows, remarks ? req->remarks : req->ignored,
+                 remarks ? req->remark_count : req->ignored_count);
+    for (uint32_t p = 0; req && p < req->project_count; p++) {
+        const struct doc_source *source = doc_source(doc, p);
+        if (source)
+            put_rows(&rows, remarks ? source->remarks : source->ignored,
+                     remarks ? source->remark_count : source->ignored_count);
+    }
+    if (rows.more > 0) {
+        owned_mem char *why = mem_printf("and %zu more", rows.more);
+        put_row(&rows, "", why);
     }
     json_out_close_array(out);
 }
@@ -180,9 +215,8 @@ void document_put(struct buf *text, const struct doc *doc, const struct summary 
     json_out_key_uint(&out, "pending", summary->pending);
     put_module_results(&out, summary);
     put_projects(&out, summary);
-    const struct doc_req *req = doc->req; /* NULL: lost on a damaged disk */
-    put_rows(&out, "ignored", req ? req->ignored : NULL, req ? req->ignored_count : 0);
-    put_rows(&out, "remarks", req ? req->remarks : NULL, req ? req->remark_count : 0);
+    put_all_rows(&out, doc, false);
+    put_all_rows(&out, doc, true);
     json_out_close_object(&out);
     buf_putc(text, '\n');
 }

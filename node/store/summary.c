@@ -224,11 +224,12 @@ static void end_project(struct summary_project *self, const struct doc *doc,
 static void fill_project(struct summary *self, const struct doc *doc, uint32_t p)
 {
     struct summary_project *project = &self->projects[p];
-    const struct doc_project *from = &doc->req->projects[p];
+    struct doc_project from;
     const struct doc_plan *plan = doc_plan(doc, p);
+    doc_project(doc, p, &from);
     project->p = p;
-    project->name = from->name;
-    project->source = from->source;
+    project->name = from.name;
+    project->source = from.source;
     project->has_nota = true;
     if (plan) {
         project->requirements = plan->requirements;
@@ -239,7 +240,7 @@ static void fill_project(struct summary *self, const struct doc *doc, uint32_t p
     }
     for (size_t i = 0; i < project->module_count; i++)
         count_module(project, &self->modules[project->first_module + i]);
-    end_project(project, doc, from, plan);
+    end_project(project, doc, &from, plan);
     project->marks = summary_marks_of(&project->tally);
 }
 
@@ -268,9 +269,9 @@ static void fill_whole(struct summary *self)
 
 static bool was_planned(const struct doc *doc, uint32_t p)
 {
-    if (doc->req->projects[p].failure)
-        return false;
-    const struct doc_plan *plan = doc_plan(doc, p);
+    struct doc_project project;
+    doc_project(doc, p, &project);
+    const struct doc_plan *plan = project.failure ? NULL : doc_plan(doc, p);
     return plan && (plan->module_count > 0 || plan->setup.outcome == DOC_NO_OUTCOME ||
                     plan->setup.outcome == DOC_SETUP_FAILED);
 }
@@ -280,8 +281,11 @@ enum summary_status summary_status_of(const struct doc *doc)
     if (!doc_is_final(doc)) {
         if (doc->res_count > 0 || doc->seal)
             return SUMMARY_RUNNING;
-        for (size_t p = 0; p < doc->plan_room; p++)
+        for (uint32_t p = 0; p < doc->plan_room; p++)
             if (doc->plans[p])
+                return SUMMARY_PREPARING;
+        for (uint32_t p = 0; doc->req && p < doc->req->project_count; p++)
+            if (doc_is_uncloned(doc, p))
                 return SUMMARY_PREPARING;
         return SUMMARY_SUBMITTED;
     }

@@ -16,7 +16,7 @@
 
 enum summary_status {
     SUMMARY_SUBMITTED,
-    SUMMARY_PREPARING,
+    SUMMARY_PREPARING, /* or there are repositories that still are to be cloned */
     SUMMARY_RUNNING,
     SUMMARY_DONE,      /* sealed and committed */
     SUMMARY_CANCELLED, /* likewise, after a cancel */
@@ -96,7 +96,7 @@ struct summary_module {
 struct summary_project {
     uint32_t p;
     const char *name;
-    const char *source;
+    const char *source;       /* pins the commit as soon as that is known */
     const char *requirements; /* or NULL */
     const char *const *notes; /* for the user */
     size_t note_count;
@@ -140,7 +140,7 @@ void summary_fini(struct summary *self);
 
 /* The identity that /stats counts a project by: its repository's URL, normalised (scheme, "www.",
  * ".git", trailing slash and "/tree/<branch>" dropped, host in lower case), else its folder's name.
- * Returns owned. */
+ * Nothing that is found out later changes it. Returns owned. */
 char *summary_identity(const struct doc *doc, uint32_t p);
 
 #endif

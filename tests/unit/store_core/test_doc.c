@@ -249,6 +249,43 @@ static void text_is_repaired_and_cut(void **unused)
     assert_int_equal(strlen(doc_counted(doc, 0, 0)->message), DOC_TEXT_MAX - 1);
 }
 
+#define HASH "0500000000000000000000000000000000000000000000000000000000000000"
+#define SOURCE(more)                                                                               \
+    "{\"id\":1,\"sources\":[{\"epoch\":1,\"owner\":\"0000000000000001\","                          \
+    "\"hash\":\"0000000000000001\"," more "}]}"
+
+static void lists_over_their_limit_are_refused(void **unused)
+{
+    (void)unused;
+    owned_buf text = BUF_INIT;
+    owned_delta delta = {0};
+    struct err err = ERR_INIT;
+    buf_puts(&text, "{\"id\":1,\"sources\":[{\"epoch\":1,\"owner\":\"0000000000000001\",\"hash\":"
+                    "\"0000000000000001\",\"source\":\"u\",\"failure\":\"f\",\"ignored\":[");
+    for (int i = 0; i <= DOC_SOURCE_ROWS_MAX; i++)
+        buf_puts(&text, i ? ",{\"path\":\"a\",\"why\":\"b\"}" : "{\"path\":\"a\",\"why\":\"b\"}");
+    buf_puts(&text, "]}]}");
+    assert_int_equal(delta_decode(buf_str(&text), text.len, &delta, &err), ERR_TOO_LARGE);
+    assert_non_null(strstr(err.text, "\"ignored\""));
+}
+
+/* What of one project is there twice, and what is not in order, could count in two ways. */
+static void sources_of_a_seal_are_in_order(void **unused)
+{
+    (void)unused;
+    struct doc_source twice[2] = {{.p = 1, .ballot = {1, 1}, .source = "u", .failure = "f"},
+                                  {.p = 1, .ballot = {1, 1}, .source = "u", .failure = "f"}};
+    for (size_t i = 0; i < 2; i++)
+        twice[i].hash = doc_source_hash(&twice[i]);
+    struct doc_seal seal = {.ballot = {1, 1}, .sources = twice, .source_count = 2};
+    owned_buf text = BUF_INIT;
+    owned_delta delta = {0};
+    struct err err = ERR_INIT;
+    delta_encode(&(struct delta){.id = 1, .seal = &seal}, &text);
+    assert_int_equal(delta_decode(buf_str(&text), text.len, &delta, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "\"sources\""));
+}
+
 static void bad_deltas_are_refused_by_name(void **unused)
 {
     (void)unused;
@@ -268,6 +305,16 @@ static void bad_deltas_are_refused_by_name(void **unused)
          "\"hash\":\"0000000000000001\",\"modules\":[]}]}",
          "hash"},
         {"{\"id\":1,\"cancel\":1}", "cancel"},
+        {"{\"id\":1,\"sources\":1}", "sources"},
+        {SOURCE("\"p\":4096"), "p"},
+        {SOURCE("\"p\":0"), "source"},
+        {SOURCE("\"source\":\"u\""), "bundle"},
+        {SOURCE("\"source\":\"u\",\"failure\":\"f\",\"bundle\":\"" HASH "\""), "bundle"},
+        {SOURCE("\"source\":\"u\",\"bundle\":\"" HASH "\""), "tree"},
+        {SOURCE("\"source\":\"u\",\"failure\":\"f\",\"tree\":\"" HASH "\""), "tree"},
+        {SOURCE("\"source\":\"u\",\"failure\":\"f\""), "hash"},
+        {SOURCE("\"source\":\"u\",\"failure\":\"f\",\"ignored\":{}"), "ignored"},
+        {SOURCE("\"source\":\"u\",\"failure\":\"f\",\"remarks\":[1]"), "path"},
     };
     for (size_t i = 0; i < countof(bad); i++) {
         struct err err = ERR_INIT;
@@ -293,6 +340,8 @@ int main(void)
         STORY(complete_means_that_every_planned_module_has_a_record),
         STORY(text_is_repaired_and_cut),
         cmocka_unit_test(bad_deltas_are_refused_by_name),
+        cmocka_unit_test(lists_over_their_limit_are_refused),
+        cmocka_unit_test(sources_of_a_seal_are_in_order),
     };
     return cmocka_run_group_tests_name("doc", tests, NULL, NULL);
 }
