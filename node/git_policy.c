@@ -28,7 +28,7 @@ static char *path_from(const char *variable)
 
 void git_policy_init(struct git_policy *self, const struct node_options *options,
                      const struct archive_limits *limits, const char *program,
-                     struct repositories_config *out)
+                     struct clones_config *out)
 {
     size_t count = options->git_allow_address.count;
     *self = (struct git_policy){.networks = mem_new_array(count + 1, sizeof *self->networks),
@@ -41,17 +41,17 @@ void git_policy_init(struct git_policy *self, const struct node_options *options
         char **in;
         const char *const *out;
     } hosts = {.in = options->git_host.items};
-    *out = (struct repositories_config){.policy = {.hosts = {hosts.out, options->git_host.count},
-                                                   .also = {self->networks, count},
-                                                   .ca_file = self->ca_file,
-                                                   .ca_dir = self->ca_dir,
-                                                   .limits = *limits,
-                                                   .bytes_max = options->git_bytes,
-                                                   .objects_max = OBJECTS_MAX,
-                                                   .silence_ms = SILENCE_MS,
-                                                   .program = program},
-                                        .at_once = (unsigned)options->git_at_once,
-                                        .timeout_ms = options->git_timeout_ms};
+    *out = (struct clones_config){.policy = {.hosts = {hosts.out, options->git_host.count},
+                                             .also = {self->networks, count},
+                                             .ca_file = self->ca_file,
+                                             .ca_dir = self->ca_dir,
+                                             .limits = *limits,
+                                             .bytes_max = options->git_bytes,
+                                             .objects_max = OBJECTS_MAX,
+                                             .silence_ms = SILENCE_MS,
+                                             .program = program},
+                                  .at_once = (unsigned)options->git_at_once,
+                                  .timeout_ms = options->git_timeout_ms};
 }
 
 void git_policy_fini(struct git_policy *self)

@@ -2,7 +2,7 @@
 #ifndef NODE_GIT_POLICY_H
 #define NODE_GIT_POLICY_H
 
-#include "node/api/repositories.h"
+#include "node/eval/clones.h"
 #include "node/options.h"
 
 struct git_policy {
@@ -14,11 +14,12 @@ struct git_policy {
 /* Checks --git-host and --git-allow-address. Errors: ERR_INVALID. */
 int git_policy_check(const struct node_options *options, struct err *err) ERR_CHECKED;
 
-/* Fills both; `out` borrows from `self` and from `options`, which have been checked. Certificate
- * authorities: SSL_CERT_FILE and SSL_CERT_DIR, as for installers; `program` answers to --helper. */
+/* Fills both, of `out` the policy and the limits; `out` borrows from `self` and from `options`,
+ * which have been checked. Certificate authorities: SSL_CERT_FILE and SSL_CERT_DIR, as for
+ * installers; `program` answers to --helper. */
 void git_policy_init(struct git_policy *self, const struct node_options *options,
                      const struct archive_limits *limits, const char *program,
-                     struct repositories_config *out);
+                     struct clones_config *out);
 void git_policy_fini(struct git_policy *self);
 
 #endif

@@ -257,6 +257,9 @@ static int open_host(struct node *self, struct err *err)
         return err_set(err, ERR_INVALID, "--name is no printable text");
     if (open_prepare(self, err))
         return err->code;
+    struct archive_limits limits = archive_limits(options);
+    struct clones_config clones;
+    git_policy_init(&self->git, options, &limits, self->program, &clones);
     self->host = host_new(
         &(struct host_config){.base = self->base,
                               .store = self->store,
@@ -266,6 +269,7 @@ static int open_host(struct node *self, struct err *err)
                                            .address = self->address,
                                            .limits = module_limits(options),
                                            .tier = self->is_sandboxed ? self->jail.tier : 0},
+                              .clones = clones,
                               .data = options->data,
                               .cluster = options->cluster,
                               .name = self->name,
@@ -288,9 +292,10 @@ static void leave(void *arg);
 
 static void open_api(struct node *self)
 {
-    struct archive_limits limits = archive_limits(&self->options);
-    struct repositories_config git;
-    git_policy_init(&self->git, &self->options, &limits, self->program, &git);
+    union {
+        char **in;
+        const char *const *out;
+    } hosts = {.in = self->options.git_host.items};
     self->api = api_new(
         &(struct api_config){.base = self->base,
                              .store = self->store,
@@ -300,8 +305,8 @@ static void open_api(struct node *self)
                              .auth = self->auth,
                              .address = self->address,
                              .program = self->program,
-                             .archive_limits = limits,
-                             .git = git,
+                             .archive_limits = archive_limits(&self->options),
+                             .git_hosts = {hosts.out, self->options.git_host.count},
                              .upload_max_bytes = self->options.upload_max_bytes,
                              .allow_single = self->options.allow_single,
                              .facts = {.version = TESTMESH_VERSION,
@@ -532,8 +537,8 @@ static void tear_down(struct node *self)
         store_flush(self->store);
     engine_free(steal_ptr(&self->engine)); /* environments are given back after it */
     api_free(self->api);
-    git_policy_fini(&self->git);
     host_free(self->host);
+    git_policy_fini(&self->git);
     prepare_host_free(self->prepare);
     if (self->envs)
         env_store_free(self->envs);

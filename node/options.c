@@ -116,7 +116,7 @@ static const struct opt_row rows[] = {
     {ROW("git-allow-address", "GIT_ALLOW_ADDRESS", OPT_LIST, git_allow_address), .metavar = "CIDR",
      .help = "Addresses that such a host may have though they are not public"},
     {ROW("git-timeout", "GIT_TIMEOUT", OPT_DURATION, git_timeout_ms), .min = SECOND, .max = HOUR,
-     .fallback = "120s", .help = "Time to fetch all repositories of one request"},
+     .fallback = "120s", .help = "Time to fetch one repository, from when its turn has come"},
     {ROW("git-bytes", "GIT_BYTES", OPT_BYTES, git_bytes), .min = 64 * KIB, .max = TIB,
      .fallback = "512M", .help = "Bytes that one repository may send"},
     {ROW("git-at-once", "GIT_AT_ONCE", OPT_INT, git_at_once), .min = 1, .max = 64, .fallback = "4",

@@ -62,7 +62,7 @@ struct node_options {
     /* repositories */
     struct opt_list git_host;          /* beside github.com and gitlab.com: NAME or NAME:PORT */
     struct opt_list git_allow_address; /* networks that are fine though not public */
-    uint64_t git_timeout_ms;           /* for all repositories of one request */
+    uint64_t git_timeout_ms;           /* for one repository, from its turn */
     uint64_t git_bytes;                /* received, one repository */
     int64_t git_at_once;
 

@@ -67,7 +67,6 @@ struct api *api_new(const struct api_config *config)
     self->started_wall_ms = clock_wall_ms();
     metrics_http_init(&self->http, self->route_count);
     self->routes[0].body_max = config->upload_max_bytes;
-    self->repositories = repositories_pool_new(config->base, &config->git);
     host_on_final(config->host, evaluation_final, self);
     return self;
 }
@@ -80,7 +79,6 @@ void api_free(struct api *self)
     gather_free_all(self);
     evaluation_free_waiters(self);
     submit_free_all(self);
-    repositories_pool_free(self->repositories);
     free(self->final_tag);
     buf_fini(&self->final_text);
     metrics_http_fini(&self->http);

@@ -6,7 +6,6 @@
 #define NODE_API_API_H
 
 #include "node/api/metrics.h"
-#include "node/api/repositories.h"
 #include "node/host/host.h"
 #include "node/http/server.h"
 #include "runner/intake/intake.h"
@@ -36,7 +35,7 @@ struct api_config {
     const char *address; /* host:port, as advertised */
     const char *program; /* for --helper */
     struct archive_limits archive_limits;
-    struct repositories_config git;
+    struct git_hosts git_hosts; /* that repositories may be of */
     uint64_t upload_max_bytes;
     bool allow_single; /* take work with one copy although others were known */
     struct api_facts facts;

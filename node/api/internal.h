@@ -23,7 +23,6 @@ struct api {
     struct metrics_http http;
     struct upload *uploads; /* being received, unpacked or made durable */
     unsigned upload_count;
-    struct repositories_pool *repositories;
     struct lookup *lookups; /* under way */
     struct gather *gathers; /* under way */
     struct waiter *waiters; /* held answers */

@@ -154,7 +154,7 @@ static void put_environments(struct exposition *out, const struct api *api)
 
 static void put_repositories(struct exposition *out, const struct api *api)
 {
-    struct repositories_stats stats = repositories_pool_stats(api->repositories);
+    struct clones_stats stats = host_clones_stats(api->config.host);
     exposition_family(out, EXPOSITION_COUNTER, "testmesh_repositories_total",
                       "Repositories that this node was asked to fetch.");
     exposition_uint(out, &(struct exposition_labels){{{"outcome", "fetched"}, {"blame", "none"}}},

@@ -103,7 +103,28 @@ static uint64_t draw_id(const struct store *store)
     return id;
 }
 
+static bool is_replica(const struct doc_fence *fence, uint64_t node)
+{
+    for (size_t i = 0; i < fence->rep_count; i++)
+        if (id_node_short(&fence->reps[i]) == node)
+            return true;
+    return false;
+}
+
 static void submit_request(struct upload *self);
+
+/* What was submitted may have been known under its key, or have been refused: then nobody needs the
+ * token that came with it. Nor does this node where others are the replicas. */
+static void drop_secret(struct upload *self)
+{
+    const struct api_config *config = &self->api->config;
+    const struct doc *doc = store_find(config->store, self->id, NULL);
+    bool is_kept = doc && doc->req &&
+                   memcmp(&doc->req->secret, &self->secret, sizeof self->secret) == 0 &&
+                   (!doc->fence || is_replica(doc->fence, host_self(config->host)));
+    if (doc_hash_is_set(&self->secret) && !is_kept)
+        store_remove_blob(config->store, &self->secret, SECRET_EXT);
+}
 
 static void on_submitted(void *arg, const struct err *err, unsigned replicas, unsigned retry_s)
 {
@@ -112,6 +133,7 @@ static void on_submitted(void *arg, const struct err *err, unsigned replicas, un
         submit_request(self);
         return;
     }
+    drop_secret(self);
     if (err->code != ERR_NONE) {
         if (self->x && retry_s)
             http_set_headerf(self->x, "Retry-After", "%u", retry_s);
@@ -176,6 +198,7 @@ static void submit_request(struct upload *self)
                           .options = self->options.doc,
                           .body = self->digest,
                           .key = self->key,
+                          .secret = self->secret,
                           .projects = projects,
                           .project_count = result->project_count};
     owned_mem char *more_ignored = NULL;
@@ -191,6 +214,7 @@ static void submit_request(struct upload *self)
     if (self->overlay.project_count > 0)
         req.overlay = self->overlay.projects[0].bundle;
     self->id = self->key ? id_of_key(self) : draw_id(store);
+    self->is_submitted = true;
     host_submit(self->api->config.host, &(struct delta){.id = self->id, .req = &req}, on_submitted,
                 self);
 }
@@ -238,7 +262,7 @@ static void adopt_bundles(struct upload *self, const struct intake_result *resul
 
 static void adopt(struct upload *self)
 {
-    self->adopting = 1; /* so that it cannot come to nought before all are asked for */
+    self->adopting++; /* so that it cannot come to nought before all are asked for */
     adopt_bundles(self, &self->result);
     adopt_bundles(self, &self->overlay);
     on_adopted(self, NULL, NULL);
@@ -316,21 +340,30 @@ static bool start_intake(struct upload *self, bool is_overlay)
 
 /* ---- repositories ---------------------------------------------------------------------------- */
 
-static void on_repositories(void *arg, struct intake_result *result)
+static void put_secret(struct upload *self, struct git_url *first)
 {
-    struct upload *self = arg;
-    self->repositories = NULL;
-    git_request_fini(&self->git); /* the token has done its work */
-    self->result = *result;
-    *result = (struct intake_result){0};
-    adopt(self);
+    const struct secret secret = {
+        .host = first->host, .port = first->port, .token = self->git.token};
+    struct secret_place place = host_secrets(self->api->config.host);
+    owned_buf sealed = BUF_INIT;
+    secret_seal(&place, &self->digest, &secret, &sealed);
+    self->secret = hash_of(sealed.data, sealed.len);
+    self->adopting++;
+    store_put_blob(self->api->config.store, sealed.data, sealed.len, SECRET_EXT, on_adopted, self);
 }
 
+/* The token is for the first host: a second one that the request names shall not learn it. */
 static bool start_repositories(struct upload *self)
 {
-    self->repositories = repositories_start(self->api->repositories, &self->git, self->folder,
-                                            on_repositories, self, &self->failure);
-    return self->repositories != NULL;
+    struct git_url first;
+    if (repositories_name(&self->git, &self->api->config.git_hosts, &self->result, &first,
+                          &self->failure))
+        return false;
+    if (self->git.token)
+        put_secret(self, &first);
+    git_request_fini(&self->git);
+    adopt(self);
+    return true;
 }
 
 /* From what came to bundles. False with `failure` filled. A wrong overlay shall be known before
@@ -384,7 +417,7 @@ static void on_gone(void *arg)
 {
     struct upload *self = arg;
     self->x = NULL;
-    if (self->intake || self->repositories) /* nothing is on its way to the disk yet */
+    if (self->intake) /* nothing is on its way to the disk yet */
         upload_free(self);
 }
 

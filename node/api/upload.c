@@ -30,8 +30,8 @@ void upload_free(struct upload *self)
     self->api->upload_count--;
     if (self->intake)
         intake_cancel(self->intake);
-    if (self->repositories)
-        repositories_cancel(self->repositories);
+    if (doc_hash_is_set(&self->secret) && !self->is_submitted)
+        store_remove_blob(self->api->config.store, &self->secret, SECRET_EXT);
     git_request_fini(&self->git);
     wipe(&self->json);
     host_forget(self->api->config.host, self);

@@ -6,6 +6,7 @@
 
 #include "node/api/git_request.h"
 #include "node/api/internal.h"
+#include "node/api/repositories.h"
 #include "node/api/submit_options.h"
 
 enum upload_field {
@@ -35,7 +36,8 @@ struct upload {
     char *key;              /* Idempotency-Key, or NULL */
     char user[HASH_HEX];    /* whose key it is */
     struct git_request git; /* of UPLOAD_REPOSITORIES */
-    struct repositories *repositories;
+    struct hash secret;     /* its token's blob, sealed, once it is asked for; or none */
+    bool is_submitted;      /* it is the mesh's now */
     struct intake *intake;
     struct intake_result result;
     struct intake_result overlay;

@@ -34,8 +34,9 @@ struct clones {
     struct clones_config config;
     struct group *groups; /* whose turn it is first */
     unsigned running;
-    uint64_t folders;   /* named so far */
-    struct event *turn; /* what may be started or is over, looked at from the loop */
+    uint64_t folders;          /* named so far */
+    struct clones_stats stats; /* but for `running` */
+    struct event *turn;        /* what may be started or is over, looked at from the loop */
 };
 
 static void kick(struct clones *self) { event_active(self->turn, 0, 0); }
@@ -97,6 +98,9 @@ static void tell(struct clone *self)
     source.ballot = (struct doc_ballot){work.ballot.epoch, work.ballot.owner};
     const struct delta delta = {.id = work.eval, .sources = &source, .source_count = 1};
     unlink_clone(self);
+    owner->stats.fetched += !source.failure;
+    owner->stats.failed_projects += source.failure && !source.is_clusters;
+    owner->stats.failed_clusters += source.failure && source.is_clusters;
     owner->config.events->cloned(owner->config.arg, &work, &delta);
     clear_up(self);
 }
@@ -132,12 +136,13 @@ static void on_fetched(void *arg, struct intake_result *result, const struct fet
     }
     log_info("repository_fetched", "source=%s bytes=%" PRIu64 " tries=%u", buf_str(&source),
              facts->received_bytes, facts->tries);
+    owner->stats.bytes += facts->received_bytes;
     found_take(&self->found, buf_str(&source), result);
     if (!self->found.path)
         return;
     self->state = CLONE_ADOPTING;
-    store_adopt_blob(self->store, self->found.path, &self->found.source.bundle,
-                     "zst", on_adopted, self);
+    store_adopt_blob(self->store, self->found.path, &self->found.source.bundle, "zst", on_adopted,
+                     self);
 }
 
 static void on_progress(void *arg, const struct fetch_progress *progress)
@@ -163,8 +168,7 @@ static int start_child(struct clone *self, const struct doc_req *req, struct err
     }
     bool is_its_host =
         secret.host && strcmp(secret.host, self->url.host) == 0 && secret.port == self->url.port;
-    self->folder = mem_printf("%s/clone-%" PRIu64, store_tmp_dir(self->store),
-                              ++owner->folders);
+    self->folder = mem_printf("%s/clone-%" PRIu64, store_tmp_dir(self->store), ++owner->folders);
     self->fetch = fetch_start(owner->config.base,
                               &(struct fetch_spec){.policy = &owner->config.policy,
                                                    .url = &self->url,
@@ -302,6 +306,13 @@ void clones_stop(struct clones *self, const struct work *work)
         if (work->p == WORK_CHORE || at->work.p == work->p)
             stop(at);
     }
+}
+
+struct clones_stats clones_stats(const struct clones *self)
+{
+    struct clones_stats stats = self->stats;
+    stats.running = self->running;
+    return stats;
 }
 
 struct clones *clones_new(const struct clones_config *config)

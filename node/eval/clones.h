@@ -43,6 +43,15 @@ struct clones *clones_new(const struct clones_config *config);
 /* Kills what is under way, without a word. NULL is fine. */
 void clones_free(struct clones *self);
 
+struct clones_stats {
+    unsigned running; /* now */
+    uint64_t fetched;
+    uint64_t failed_projects; /* the request's or the repository's fault */
+    uint64_t failed_clusters; /* the node's, or the network's */
+    uint64_t bytes;           /* received for those that were fetched */
+};
+struct clones_stats clones_stats(const struct clones *self);
+
 /* Begins with project work.p of a document of the store, as doc_project() has it now. One that is
  * under way already goes on for the new ballot. */
 void clones_start(struct clones *self, const struct work *work);

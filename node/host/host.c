@@ -349,6 +349,11 @@ const struct executor_stats *host_executor_stats(const struct host *self)
 
 uint64_t host_self(const struct host *self) { return self->self; }
 
+struct clones_stats host_clones_stats(const struct host *self)
+{
+    return clones_stats(self->clones);
+}
+
 struct secret_place host_secrets(const struct host *self)
 {
     return (struct secret_place){

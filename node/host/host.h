@@ -105,6 +105,7 @@ void host_blob(struct host *self, uint64_t eval, uint64_t executor, const struct
 /* ---- members --------------------------------------------------------------------------------- */
 
 struct mesh_load host_load(const struct host *self);
+struct clones_stats host_clones_stats(const struct host *self);
 const struct swim *host_members(const struct host *self);
 uint64_t host_self(const struct host *self); /* id_node_short() */
 
