@@ -1,6 +1,5 @@
 """Projects from git hosts: a real git server over TLS, and hosts that misbehave."""
 
-import base64
 import json
 import os
 import socket
@@ -8,10 +7,10 @@ import subprocess
 import time
 
 import gitserver
-import mesh
 import pytest
 import zips
 from node import PROGRAM, Node, environment, form
+from processes import descendants
 
 if gitserver.missing():
     pytest.skip(gitserver.missing(), allow_module_level=True)
@@ -315,18 +314,6 @@ def read(path):
         return b""
 
 
-def descendants(pid):
-    parents = {int(name): int((read(f"/proc/{name}/stat").rpartition(b")")[2].split() or [0, 0])[1])
-               for name in os.listdir("/proc") if name.isdigit()}
-    found = {pid}
-    for _ in parents:
-        more = {child for child, parent in parents.items() if parent in found} - found
-        if not more:
-            break
-        found |= more
-    return sorted(found - {pid})
-
-
 def children(node):
     """The children that fetch."""
     return [pid for pid in descendants(node.pid)
@@ -419,65 +406,6 @@ def test_the_client_sends_tests_with_repositories(node, server, tmp_path):
     (tmp_path / "tests" / "test_calc.py").write_text(TRUSTED["tests/test_calc.py"])
     done = client(node, "--tests", str(tmp_path), server.url("o/calc"))
     assert done.returncode == 0 and "test_two" not in done.stdout, done
-
-
-# ---- the token ----
-
-def test_the_token_is_nowhere(server, odd, tmp_path):
-    """Not in any command line, environment, log, file or answer, while it is used and after."""
-    secrets = [server.token.encode(),
-               base64.b64encode(f"x-access-token:{server.token}".encode())]
-
-    def clean(data, where):
-        assert not [secret for secret in secrets if secret in data], where
-
-    with Node(tmp_path, *server.node_options(), *odd.node_options(), "--git-timeout", "5s",
-              "--log-level", "debug", env=server.node_env()) as node:
-        body = json.dumps({"projects": [odd.url("silent/asks"), server.url("private/calc")],
-                           "auth_token": server.token}).encode()
-        host, _, port = node.address.rpartition(":")
-        with socket.create_connection((host, int(port))) as client:
-            client.sendall(head(body) + body)
-            node.wait_until(lambda: [seen for seen in odd.seen if seen[1]], "the token at the host", 20)
-            fetching = children(node)
-            assert fetching
-            for pid in [node.pid, *descendants(node.pid)]:
-                for name in ("cmdline", "environ"):
-                    with open(f"/proc/{pid}/{name}", "rb") as file:
-                        clean(file.read(), (pid, name))
-            with open(f"/proc/{fetching[0]}/limits", encoding="ascii") as file:
-                (core,) = [line for line in file if line.startswith("Max core file size")]
-            assert core.split()[4:6] == ["0", "0"]
-            answer = b""
-            while piece := client.recv(65536):
-                answer += piece
-        clean(answer, "answer")
-        id = json.loads(answer.partition(b"\r\n\r\n")[2])["id"]
-        node.wait_done(id)
-        for path in (f"/evaluation/{id}", f"/evaluation/{id}/tests", "/evaluation", "/nodes"):
-            clean(node.get(path).body, path)
-        for path in sorted(node.files()):
-            path = os.path.join(node.data, path)
-            if os.path.isfile(path):
-                with open(path, "rb") as file:
-                    clean(file.read(), path)
-        with open(node.log, "rb") as file:
-            clean(file.read(), "log")
-
-
-def test_peers_get_the_bundle_and_never_the_token(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", server.bundle())
-    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-    with mesh.Mesh(tmp_path / "mesh", 2, options=server.node_options()) as nodes:
-        nodes.wait_agree()
-        answer = post(nodes[0], [server.url("private/calc")], token=server.token)
-        assert answer.status == 202 and answer.json()["replicas"] == 2
-        document = nodes.wait_same(answer.json()["id"])
-        assert document["projects"]["calc"]["passed"] == 1
-        assert bundles(nodes[0]) == bundles(nodes[1]) != set()
-        for node in (nodes[0], nodes[1]):
-            for path in [node.log, *(os.path.join(node.data, path) for path in node.files())]:
-                assert server.token.encode() not in read(path), path
 
 
 # ---- the client ----

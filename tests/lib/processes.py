@@ -96,3 +96,8 @@ def memory_bytes(pid):
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def descendants(pid):
+    """The ids of all processes below one."""
+    return sorted(child for child, _ in Processes().below(pid))
