@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Makes the front's configuration: nginx/render.sh FOLDER PORT UPLOAD_MAX NODE…
-# prints front.conf.in for a front that keeps its files in FOLDER, listens on PORT of loopback and
-# stands before the nodes, each HOST:PORT. UPLOAD_MAX is written as the nodes' --upload-max. Makes
-# the folders that nginx needs.
+# Makes the front's configuration: nginx/render.sh FOLDER [ADDRESS:]PORT UPLOAD_MAX NODE…
+# prints front.conf.in for a front that keeps its files in FOLDER, listens on PORT (of loopback where
+# no ADDRESS is given) and stands before the nodes, each HOST:PORT. UPLOAD_MAX is written as the nodes'
+# --upload-max. Makes the folders that nginx needs. For boot.sh's front and the container's alike.
 set -euo pipefail
 
 [[ $# -ge 4 ]] || {
-    printf 'usage: nginx/render.sh FOLDER PORT UPLOAD_MAX NODE…\n' >&2
+    printf 'usage: nginx/render.sh FOLDER [ADDRESS:]PORT UPLOAD_MAX NODE…\n' >&2
     exit 4
 }
-folder=$1 port=$2 upload_max=$3
+folder=$1 listen=$2 upload_max=$3
 shift 3
+[[ $listen == *:* ]] || listen=127.0.0.1:$listen
 
 # It stands in a file of nginx's, where these would be more than a path.
 if [[ $folder != /* || $folder == *[[:space:]\;\{\}\"\'\\\$#]* ]]; then
@@ -48,7 +49,7 @@ done
 
 text=$(<"$(dirname "${BASH_SOURCE[0]}")/front.conf.in")
 text=${text//@FOLDER@/"$folder"}
-text=${text//@PORT@/"$port"}
+text=${text//@LISTEN@/"$listen"}
 text=${text//@UPLOAD_MAX@/"$upload_max"}
 text=${text//@NODES@/"$#"}
 text=${text//@USER@/"$user"}

@@ -49,6 +49,11 @@ advertised() {
 
 run_node() {
     local -a options=()
+    local name
+    # A compose file can hand on a variable that is not set only as an empty one.
+    for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+        [[ -n ${!name:-} ]] || unset "$name"
+    done
     [[ -w $secrets ]] && draw_key
     [[ -s $secrets/cluster.key ]] && options+=(--key-file "$secrets/cluster.key")
     if [[ -s $secrets/tokens ]]; then
