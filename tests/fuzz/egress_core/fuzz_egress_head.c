@@ -46,9 +46,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         egress_head_put(&head, true, NULL, &out);
         check_one_head(&out);
-        if (out.len > EGRESS_HEAD_MAX)
+        int status_again = egress_head_parse(&again, out.data, out.len);
+        if (status_again == 431) /* two headers of ours came to as many as are taken */
             return 0;
-        assert(egress_head_parse(&again, out.data, out.len) == 0 && !again.is_tunnel);
+        assert(status_again == 0 && !again.is_tunnel);
         assert(again.path_len == head.path_len &&
                memcmp(again.path, head.path, head.path_len) == 0);
     }
