@@ -20,7 +20,7 @@ static bool has_source(const struct doc *self, const struct doc_source *source)
 {
     const struct doc_source *old = source->p < self->source_room ? self->sources[source->p] : NULL;
     int order = old ? doc_ballot_compare(old->ballot, source->ballot) : -1;
-    return order > 0 || (order == 0 && old->hash == doc_source_hash(source));
+    return order > 0 || (order == 0 && old->hash >= doc_source_hash(source));
 }
 
 static bool has_plan(const struct doc *self, const struct doc_plan *plan)
@@ -30,7 +30,7 @@ static bool has_plan(const struct doc *self, const struct doc_plan *plan)
         at = at->next;
     const struct doc_plan *old = at ? at->plan : NULL;
     int order = old ? doc_ballot_compare(old->ballot, plan->ballot) : -1;
-    return order > 0 || (order == 0 && old->hash == doc_plan_hash(plan));
+    return order > 0 || (order == 0 && old->hash >= doc_plan_hash(plan));
 }
 
 /* An attempt has one record: what is of the same attempt is the same. */

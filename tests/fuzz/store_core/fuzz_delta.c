@@ -42,6 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned changed;
     if (doc_apply(doc, &delta, &changed, NULL) == 0) {
         check_summary(doc);
+        if (!doc_has(doc, &back))
+            __builtin_trap();
         if (doc_apply(doc, &back, &changed, NULL) || changed)
             __builtin_trap();
     }
