@@ -47,7 +47,8 @@ static bool take_host(struct egress_target *self, const char *text, size_t len, 
     self->host[len] = '\0';
     if (is_v6)
         return strlen(self->host) == len && inet_pton(AF_INET6, self->host, &v6) == 1;
-    return self->host[0] != '.' && self->host[0] != '-' && !strstr(self->host, "..");
+    return self->host[0] != '.' && self->host[0] != '-' && self->host[len - 1] != '.' &&
+           !strstr(self->host, "..");
 }
 
 bool egress_target_parse(struct egress_target *self, const char *text, size_t len,

@@ -34,6 +34,7 @@ static void hosts_are_read_in_one_form(void **unused)
         {"user@pypi.org:443", NULL},
         {"pypi org:443", NULL},
         {"pypi..org:443", NULL},
+        {"pypi.org..:443", NULL},
         {".org:443", NULL},
         {"-a:443", NULL},
         {"::1:443", NULL},
