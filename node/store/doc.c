@@ -29,7 +29,7 @@ uint64_t doc_part_dig(struct buf *text, char kind, const struct delta *part)
     return end_part(text);
 }
 
-static uint64_t rec_dig(struct buf *text, uint64_t id, const struct doc_rec *rec)
+uint64_t doc_rec_dig(struct buf *text, uint64_t id, const struct doc_rec *rec)
 {
     begin_part(text, id, 'r');
     struct json_out json;
@@ -290,88 +290,23 @@ static void join_com(struct doc *self, struct doc_ballot com, unsigned *changed)
     *changed |= DOC_CHANGED_COM;
 }
 
-/* ---- results --------------------------------------------------------------------------------- */
-
-struct doc_slot *doc_slot_of(const struct doc *self, uint32_t p, uint64_t plan, uint32_t m)
-{
-    uint64_t mix = (plan ^ ((uint64_t)p << 32 | m)) * UINT64_C(0x9e3779b97f4a7c15);
-    size_t at = (size_t)(mix ^ mix >> 29) & (self->slot_room - 1);
-    for (;; at = (at + 1) & (self->slot_room - 1)) {
-        const struct doc_rec *rec = self->slots[at].rec;
-        if (!rec || (rec->m == m && rec->p == p && rec->plan == plan))
-            return &self->slots[at];
-    }
-}
-
-static void make_room_for_result(struct doc *self)
-{
-    if (self->res_count * 4 < self->slot_room * 3)
-        return;
-    struct doc_slot *old = self->slots;
-    size_t old_room = self->slot_room;
-    self->slot_room = old_room ? old_room * 2 : 16;
-    self->slots = mem_new_array(self->slot_room, sizeof *self->slots);
-    for (size_t i = 0; i < old_room; i++)
-        if (old[i].rec)
-            *doc_slot_of(self, old[i].rec->p, old[i].rec->plan, old[i].rec->m) = old[i];
-    free(old);
-}
-
-int doc_compare_recs(const struct doc_rec *a, const struct doc_rec *b)
-{
-    if (a->real != b->real)
-        return a->real ? 1 : -1;
-    int order = doc_ballot_compare(a->ballot, b->ballot);
-    if (!order)
-        order = compare_u64(b->n, a->n);
-    if (!order)
-        order = compare_u64(a->node, b->node);
-    return order ? order : compare_u64(a->dig, b->dig);
-}
-
-/* About what a record with a short message takes. */
-#define REC_BYTES (sizeof(struct doc_rec) + 96)
-
-static void join_rec(struct doc *self, const struct doc_rec *rec, struct buf *text,
-                     unsigned *changed)
-{
-    struct arena *arena = arena_new(REC_BYTES);
-    struct doc_rec *copy = doc_copy_rec(arena, rec);
-    copy->dig = rec_dig(text, self->id, copy);
-    make_room_for_result(self);
-    struct doc_slot *slot = doc_slot_of(self, rec->p, rec->plan, rec->m);
-    if (slot->rec && doc_compare_recs(copy, slot->rec) <= 0) {
-        arena_free(arena);
-        return;
-    }
-    self->res_count += !slot->rec;
-    self->digest ^= copy->dig ^ (slot->rec ? slot->rec->dig : 0);
-    arena_free(slot->arena);
-    *slot = (struct doc_slot){.arena = arena, .rec = copy};
-    *changed |= DOC_CHANGED_RES;
-}
-
-static void join_recs(struct doc *self, const struct doc_rec *recs, size_t count, unsigned *changed)
-{
-    owned_buf text = BUF_INIT;
-    for (size_t i = 0; i < count; i++)
-        join_rec(self, &recs[i], &text, changed);
-}
+/* ---- the whole --------------------------------------------------------------------------------
+ */
 
 static void join_seal(struct doc *self, const struct doc_seal *seal, unsigned *changed)
 {
     owned_buf text = BUF_INIT;
-    struct arena *arena = arena_new(1024 + seal->vec_count * REC_BYTES);
+    struct arena *arena = arena_new(1024 + seal->vec_count * DOC_REC_BYTES);
     struct doc_seal *copy = doc_copy_seal(arena, seal);
     struct doc_rec *vec = (struct doc_rec *)copy->vec; /* ours until it is published below */
     for (size_t i = 0; i < copy->vec_count; i++)
-        vec[i].dig = rec_dig(&text, self->id, &vec[i]);
+        vec[i].dig = doc_rec_dig(&text, self->id, &vec[i]);
     copy->dig = doc_part_dig(&text, 's', &(struct delta){.id = self->id, .seal = copy});
     for (size_t i = 0; i < copy->source_count; i++)
         join_source(self, &copy->sources[i], changed);
     for (size_t i = 0; i < copy->plan_count; i++)
         join_plan(self, &copy->plans[i], changed);
-    join_recs(self, copy->vec, copy->vec_count, changed);
+    doc_join_recs(self, copy->vec, copy->vec_count, changed);
     int order = self->seal ? doc_ballot_compare(copy->ballot, self->seal->ballot) : 1;
     if (!order)
         order = compare_u64(copy->gen, self->seal->gen);
@@ -403,7 +338,7 @@ int doc_apply(struct doc *self, const struct delta *delta, unsigned *changed, st
         join_plan(self, &delta->plans[i], changed);
     if (delta->cancel)
         join_cancel(self, changed);
-    join_recs(self, delta->res, delta->res_count, changed);
+    doc_join_recs(self, delta->res, delta->res_count, changed);
     if (delta->seal)
         join_seal(self, delta->seal, changed);
     join_com(self, delta->com, changed);

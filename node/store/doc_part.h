@@ -32,8 +32,9 @@ bool doc_seal_has_source(const struct doc *self, const struct doc_source *source
 /* Returns what the seal, if there is one, says of a project's repository; or NULL. */
 const struct doc_source *doc_sealed_source(const struct doc *self, uint32_t p);
 
-/* The share of a part in the digest. `text` is for use again. */
+/* The share of a part, or a result, in the digest. `text` is for use again. */
 uint64_t doc_part_dig(struct buf *text, char kind, const struct delta *part);
+uint64_t doc_rec_dig(struct buf *text, uint64_t id, const struct doc_rec *rec);
 
 /* Which of two is the larger: below 0, 0 or above 0. */
 int doc_compare_fences(const struct doc_fence *a, const struct doc_fence *b);
@@ -47,6 +48,11 @@ struct doc_slot *doc_slot_of(const struct doc *self, uint32_t p, uint64_t plan, 
 
 /* Says whether a plan is one of what its project is by now. */
 bool doc_plan_fits(const struct doc *self, const struct doc_plan *plan);
+
+/* About what a record with a short message takes. */
+#define DOC_REC_BYTES (sizeof(struct doc_rec) + 96)
+
+void doc_join_recs(struct doc *self, const struct doc_rec *recs, size_t count, unsigned *changed);
 
 /* Returns the results in order of (p, plan, m): owned array of borrowed records. */
 const struct doc_rec **doc_sorted_results(const struct doc *self);

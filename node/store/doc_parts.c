@@ -53,29 +53,6 @@ void doc_make_seal(const struct doc *self, struct doc_ballot ballot, uint64_t ge
     out->seal = doc_copy_seal(out->arena, seal);
 }
 
-static int in_order(const void *a, const void *b)
-{
-    const struct doc_rec *x = *(const struct doc_rec *const *)a;
-    const struct doc_rec *y = *(const struct doc_rec *const *)b;
-    if (x->p != y->p)
-        return x->p < y->p ? -1 : 1;
-    if (x->plan != y->plan)
-        return x->plan < y->plan ? -1 : 1;
-    return (x->m > y->m) - (x->m < y->m);
-}
-
-const struct doc_rec **doc_sorted_results(const struct doc *self)
-{
-    const struct doc_rec **all = mem_new_array(self->res_count + 1, sizeof *all);
-    size_t count = 0;
-    for (size_t i = 0; i < self->slot_room; i++)
-        if (self->slots[i].rec)
-            all[count++] = self->slots[i].rec;
-    assert(count == self->res_count);
-    qsort(all, count, sizeof(const struct doc_rec *), in_order);
-    return all;
-}
-
 /* Records of one piece: some 100 KB of JSON. */
 #define PIECE_RECORDS 256
 

@@ -80,7 +80,9 @@ static inline int remove_dir(void **unused)
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
-static const struct doc_project world_projects[] = {{.name = "anna", .source = "class.zip"}};
+/* A repository, cloned after the request. */
+static const struct doc_project world_projects[] = {
+    {.name = "anna", .source = "https://host.example/x/anna"}};
 static const struct doc_module world_modules[] = {
     {"a.py", 1}, {"b.py", 2}, {"c.py", 3}, {"d.py", 4}};
 #define WORLD_BALLOT                                                                               \
@@ -90,6 +92,7 @@ struct statement {
     struct delta delta;
     struct doc_req req;
     struct doc_fence fence;
+    struct doc_source source;
     struct doc_plan plan;
     struct doc_rec rec;
     struct doc_seal seal;
@@ -97,10 +100,23 @@ struct statement {
     struct id_node rep;
 };
 
+static inline struct doc_source world_source(void)
+{
+    struct doc_source source = {.ballot = WORLD_BALLOT,
+                                .source = "https://host.example/x/anna/tree/4a6f",
+                                .bundle = {{7}},
+                                .tree = {{8}},
+                                .files = 4};
+    source.hash = doc_source_hash(&source);
+    return source;
+}
+
 static inline struct doc_plan world_plan(void)
 {
-    struct doc_plan plan = {
-        .ballot = WORLD_BALLOT, .modules = world_modules, .module_count = countof(world_modules)};
+    struct doc_plan plan = {.ballot = WORLD_BALLOT,
+                            .tree = {{8}},
+                            .modules = world_modules,
+                            .module_count = countof(world_modules)};
     plan.hash = doc_plan_hash(&plan);
     return plan;
 }
@@ -121,13 +137,14 @@ static inline struct doc_rec world_rec(uint32_t m)
                             .tally = {.passed = 2}};
 }
 
-/* The `step`th thing that is said of an evaluation: submit, plan, four results, seal. */
+/* The `step`th thing that is said of an evaluation: submit, clone and plan, four results, seal. */
 #define WORLD_STEPS 7
 static inline const struct delta *say(struct statement *self, uint64_t id, unsigned step)
 {
     *self = (struct statement){.delta = {.id = id}};
     if (step == 0) {
         self->req = (struct doc_req){.created_ms = 1790000000000 + id,
+                                     .kind = DOC_GIT,
                                      .name = "class",
                                      .projects = world_projects,
                                      .project_count = 1};
@@ -136,6 +153,9 @@ static inline const struct delta *say(struct statement *self, uint64_t id, unsig
         self->delta.req = &self->req;
         self->delta.fence = &self->fence;
     } else if (step == 1) {
+        self->source = world_source();
+        self->delta.sources = &self->source;
+        self->delta.source_count = 1;
         self->plan = world_plan();
         self->delta.plans = &self->plan;
         self->delta.plan_count = 1;
@@ -146,10 +166,13 @@ static inline const struct delta *say(struct statement *self, uint64_t id, unsig
     } else {
         for (uint32_t m = 0; m < 4; m++)
             self->vec[m] = world_rec(m);
+        self->source = world_source();
         self->plan = world_plan();
         self->seal = (struct doc_seal){.ballot = WORLD_BALLOT,
                                        .gen = 1,
                                        .at_ms = 1790000100000,
+                                       .sources = &self->source,
+                                       .source_count = 1,
                                        .plans = &self->plan,
                                        .plan_count = 1,
                                        .vec = self->vec,
