@@ -1,15 +1,13 @@
 /* assigned: what owners say to this node, as an executor. */
 #include "node/mesh/mesh_inner.h"
 
-static bool is_over(const struct doc *doc) { return doc->cancel || doc_is_final(doc); }
-
 /* Returns false when the offer must wait for its document. */
 bool mesh_on_offer(struct mesh *self, uint64_t peer, const struct wire_offer *offer)
 {
     const struct doc *doc = mesh_doc(self, offer->eid);
     if (!doc || !doc->req)
         return false;
-    if (!is_over(doc))
+    if (!mesh_is_over(doc))
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_OFFER,
                                                    .peer = peer,
                                                    .eval = offer->eid,
@@ -32,13 +30,25 @@ static void refuse_jobs(struct mesh *self, uint64_t peer, const struct wire_assi
         mesh_send(self, peer, &msg);
 }
 
+/* A chore is of the commit that its owner knows of. */
+static bool is_chore_known(const struct doc *doc, const struct wire_job_ref *job,
+                           const struct doc_plan *plan)
+{
+    const struct doc_source *source = doc_source(doc, job->p);
+    if (doc_is_uncloned(doc, job->p))
+        return false;
+    if (!source)
+        return job->plan == 0 || plan;
+    return source->hash == job->plan || (plan && plan->hash == job->plan);
+}
+
 static bool is_known(const struct doc *doc, const struct wire_job_ref *job)
 {
     const struct doc_plan *plan = doc ? doc_plan(doc, job->p) : NULL;
     if (!doc || !doc->req || job->p >= doc->req->project_count)
         return false;
     if (job->m == WIRE_CHORE)
-        return job->plan == 0 || plan;
+        return is_chore_known(doc, job, plan);
     return plan && plan->hash == job->plan && job->m < plan->module_count;
 }
 
@@ -51,7 +61,7 @@ bool mesh_on_assign(struct mesh *self, uint64_t peer, const struct wire_assign *
     struct wire_ref *refs = mesh_scratch(self, (assign->work_count + 1) * sizeof *refs);
     size_t known = 0;
     size_t unknown = 0;
-    bool is_late = doc && is_over(doc);
+    bool is_late = doc && mesh_is_over(doc);
     for (size_t i = 0; i < assign->work_count; i++) {
         const struct wire_job_ref *job = &assign->work[i];
         if (is_late || !is_known(doc, job))
@@ -69,6 +79,9 @@ bool mesh_on_assign(struct mesh *self, uint64_t peer, const struct wire_assign *
         return false;
     refuse_jobs(self, peer, assign, refs, unknown,
                 is_late ? WIRE_REFUSE_UNKNOWN : WIRE_REFUSE_UNREADY);
+    for (size_t i = 0; i < known; i++)
+        if (items[i].work.m == WORK_CHORE)
+            mesh_tree_begins(self, doc, &items[i].work);
     if (known > 0)
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_ASSIGN,
                                                    .peer = peer,

@@ -8,6 +8,11 @@ static void tell_mesh(const struct mesh_counters *from, mesh_counter_fn *fn, voi
     TELL("mesh", from, bad_frames);
     TELL("mesh", from, unknown_messages);
     TELL("mesh", from, refused_deltas);
+    TELL("mesh", from, clones);
+    TELL("mesh", from, clone_stops);
+    TELL("mesh", from, bundles);
+    TELL("mesh", from, secrets);
+    TELL("mesh", from, other_trees);
 }
 
 static void tell_swim(const struct swim_stats *from, mesh_counter_fn *fn, void *arg)

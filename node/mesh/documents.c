@@ -73,8 +73,14 @@ static void tell_asker(struct mesh *self, const struct append *append,
         if (!is_ok) { /* what could not be written has not happened */
             ending.end = WORK_LOST;
             ending.blame = WORK_BLAME_CLUSTER;
+        } else if (mesh_tree_is_old(self, &ending.work, NULL)) {
+            ending.end = WORK_CANCELLED;
         }
         mesh_tell_ending(self, &ending);
+        break;
+    case APPEND_FOR_CLONE:
+    case APPEND_FOR_ADOPT:
+        mesh_clone_appended(self, &append->ending.work, is_ok);
         break;
     case APPEND_FOR_NOBODY:
         break;
@@ -87,8 +93,12 @@ static void drop(struct mesh *self, uint64_t eval)
 {
     mesh_note_agent(self, (struct agent_event){.kind = AGENT_DROP, .eval = eval});
     mesh_forget_failures(self, eval);
+    mesh_forget_trees(self, eval);
     mesh_effect(self, MESH_DROP)->eval = eval;
 }
+
+#define LOOKED_AT                                                                                  \
+    (DOC_CHANGED_REQ | DOC_CHANGED_FENCE | DOC_CHANGED_CANCEL | DOC_CHANGED_SEAL | DOC_CHANGED_COM)
 
 static void on_changed(struct mesh *self, const struct delta *delta, unsigned changed)
 {
@@ -101,6 +111,8 @@ static void on_changed(struct mesh *self, const struct delta *delta, unsigned ch
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_OWNER,
                                                    .eval = delta->id,
                                                    .ballot = mesh_ballot(doc->fence->ballot)});
+    if (changed & DOC_CHANGED_SOURCE)
+        mesh_look_sources(self, delta);
     if (changed & (DOC_CHANGED_PLAN | DOC_CHANGED_RES))
         mesh_feed_changes(self, delta, changed);
     if ((changed & (DOC_CHANGED_SEAL | DOC_CHANGED_COM | DOC_CHANGED_CANCEL)) &&
@@ -108,6 +120,8 @@ static void on_changed(struct mesh *self, const struct delta *delta, unsigned ch
         drop(self, delta->id);
     if (changed & DOC_CHANGED_CANCEL)
         mesh_unlead(self, delta->id);
+    if (changed & LOOKED_AT)
+        mesh_look_clones(self, delta->id);
 }
 
 void mesh_appended(struct mesh *self, const struct mesh_event *event)
@@ -129,17 +143,19 @@ void mesh_appended(struct mesh *self, const struct mesh_event *event)
 
 /* ---- fetches --------------------------------------------------------------------------------- */
 
-struct fetch *mesh_fetch(struct mesh *self, const struct hash *blobs, size_t count,
-                         const uint64_t *sources, size_t source_count)
+struct fetch *mesh_fetch(struct mesh *self, const struct wanted *wanted, const uint64_t *sources,
+                         size_t source_count)
 {
     struct fetch *fetch = mem_new(sizeof *fetch);
+    struct hash *blobs = mesh_copy(self, wanted->blobs, wanted->count * sizeof *blobs);
     fetch->token = ++self->last_token;
     fetch->next = self->fetches;
     self->fetches = fetch;
     struct mesh_effect *effect = mesh_effect(self, MESH_FETCH);
     effect->token = fetch->token;
-    effect->blobs = mesh_copy(self, blobs, count * sizeof *blobs);
-    effect->blob_count = count;
+    effect->blobs = blobs;
+    effect->blob_count = wanted->count;
+    effect->secret = wanted->has_secret ? &blobs[wanted->count - 1] : NULL;
     effect->sources = mesh_copy(self, sources, source_count * sizeof *sources);
     effect->source_count = source_count;
     return fetch;
@@ -154,7 +170,9 @@ void mesh_fetched(struct mesh *self, const struct mesh_event *event)
     if (!fetch)
         return;
     *at = fetch->next;
-    if (fetch->is_submission)
+    if (fetch->is_clone)
+        mesh_clone_fetched(self, fetch, event->is_ok);
+    else if (fetch->is_submission)
         mesh_submission_fetched(self, fetch, event->is_ok);
     else if (fetch->work.eval)
         mesh_chore_fetched(self, fetch, event->is_ok);
@@ -201,6 +219,21 @@ static void answer(struct mesh *self, const struct own_effect *from)
     effect->stale_ms = from->stale_ms;
 }
 
+/* Who asks for a promise has the bundles; the secret only as long as he may need it himself. */
+static void fetch_for_own(struct mesh *self, const struct own_effect *effect)
+{
+    uint64_t sources[1 + DOC_REPS_MAX] = {effect->peer};
+    size_t count = 1;
+    for (size_t i = 0; effect->secret && effect->at && i < effect->at->rep_count; i++) {
+        uint64_t node = id_node_short(&effect->at->reps[i]);
+        if (node != self->self && node != effect->peer)
+            sources[count++] = node;
+    }
+    struct wanted wanted = {
+        .blobs = effect->blobs, .count = effect->blob_count, .has_secret = effect->secret};
+    mesh_fetch(self, &wanted, sources, count)->inner = effect->token;
+}
+
 static void act_own(struct mesh *self, const struct own_effect *effect)
 {
     struct mesh_effect *out;
@@ -212,8 +245,7 @@ static void act_own(struct mesh *self, const struct own_effect *effect)
         mesh_send(self, effect->peer, &effect->msg);
         break;
     case OWN_FETCH:
-        mesh_fetch(self, effect->blobs, effect->blob_count, &effect->peer, 1)->inner =
-            effect->token;
+        fetch_for_own(self, effect);
         break;
     case OWN_ACCEPTED:
         if (mesh_submission_accepted(self, effect->id, effect->replicas))
@@ -237,6 +269,7 @@ static void act_own(struct mesh *self, const struct own_effect *effect)
         break;
     case OWN_FINAL:
         mesh_unlead(self, effect->id);
+        mesh_look_clones(self, effect->id);
         mesh_forget_live(self, effect->id);
         mesh_effect(self, MESH_FINAL)->eval = effect->id;
         break;

@@ -53,25 +53,40 @@ static void offer(struct mesh *self, struct submission *submission)
                                            .delta = &submission->delta});
 }
 
-static size_t missing_blobs(const struct mesh *self, const struct doc_req *req, struct hash *out)
+static size_t add_missing(const struct mesh *self, const struct hash *blob, struct hash *out,
+                          size_t count)
 {
     const struct docs *docs = self->config.docs;
-    size_t count = 0;
-    if (doc_hash_is_set(&req->overlay) && !docs->has_blob(docs->arg, &req->overlay))
-        out[count++] = req->overlay;
-    for (size_t p = 0; p < req->project_count; p++)
-        if (doc_hash_is_set(&req->projects[p].bundle) &&
-            !docs->has_blob(docs->arg, &req->projects[p].bundle))
-            out[count++] = req->projects[p].bundle;
+    if (doc_hash_is_set(blob) && !docs->has_blob(docs->arg, blob))
+        out[count++] = *blob;
     return count;
 }
 
-/* From all that wait: each of them has the bundles. Returns false when they are here. */
+static size_t missing_blobs(const struct mesh *self, const struct doc_req *req, struct hash *out)
+{
+    size_t count = add_missing(self, &req->overlay, out, 0);
+    for (size_t p = 0; p < req->project_count; p++)
+        count = add_missing(self, &req->projects[p].bundle, out, count);
+    return count;
+}
+
+/* What is known already may have been cloned since, and the secret forgotten by all. */
+static bool needs_secret(const struct mesh *self, const struct submission *submission)
+{
+    const struct doc *doc = mesh_doc(self, submission->eval);
+    return !doc || !doc->req || docs_needs_secret(self->config.docs, doc);
+}
+
+/* From all that wait: each of them has the bundles and the secret. Returns false when they are
+ * here. */
 static bool fetch(struct mesh *self, struct submission *submission)
 {
     const struct doc_req *req = submission->delta.req;
-    struct hash *missing = mesh_scratch(self, (req->project_count + 1) * sizeof *missing);
-    size_t count = missing_blobs(self, req, missing);
+    struct hash *missing = mesh_scratch(self, (req->project_count + 2) * sizeof *missing);
+    size_t bundles = missing_blobs(self, req, missing);
+    size_t count = needs_secret(self, submission)
+                       ? add_missing(self, &req->secret, missing, bundles)
+                       : bundles;
     uint64_t sources[SUBMISSION_WAITS_MAX];
     size_t source_count = 0;
     for (size_t i = 0; i < submission->wait_count; i++)
@@ -81,7 +96,8 @@ static bool fetch(struct mesh *self, struct submission *submission)
         return false;
     submission->stage = FETCHING;
     submission->until_ms = UINT64_MAX;
-    struct fetch *fetch = mesh_fetch(self, missing, count, sources, source_count);
+    struct wanted wanted = {.blobs = missing, .count = count, .has_secret = count > bundles};
+    struct fetch *fetch = mesh_fetch(self, &wanted, sources, source_count);
     fetch->is_submission = true;
     submission->asked = fetch->token;
     return true;

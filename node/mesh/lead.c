@@ -51,19 +51,39 @@ static uint64_t home_of(const struct mesh *self, const struct doc_project *proje
     return home;
 }
 
-static void feed_project(struct mesh *self, const struct doc *doc, uint32_t p)
+/* A repository's project is fed when its bundle is here, under a source that nobody's may take the
+ * place of while this node leads; or when nothing of it is left to do. */
+static bool is_settled(const struct mesh *self, const struct doc *doc, const struct led *led,
+                       uint32_t p)
+{
+    const struct docs *docs = self->config.docs;
+    const struct doc_source *source = doc_source(doc, p);
+    if (doc_is_uncloned(doc, p))
+        return false;
+    if (!source || doc_project_is_complete(doc, p))
+        return true;
+    return work_ballot_compare(mesh_ballot(source->ballot), led->ballot) == 0 &&
+           docs->has_blob(docs->arg, &source->bundle);
+}
+
+void mesh_feed_project(struct mesh *self, const struct doc *doc, struct led *led, uint32_t p)
 {
     const struct doc_plan *plan = doc_plan(doc, p);
+    if (p >= led->fed_count || !is_settled(self, doc, led, p))
+        return;
+    bool is_fed = led->fed[p];
+    led->fed[p] = true;
     if (doc_project_is_complete(doc, p)) {
         mesh_note_queue(self,
                         (struct queue_event){.kind = QUEUE_PROJECT_OVER, .eval = doc->id, .p = p});
         return;
     }
-    mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ADD_PROJECT,
-                                               .eval = doc->id,
-                                               .p = p,
-                                               .has_plan = plan != NULL,
-                                               .home = home_of(self, &doc->req->projects[p])});
+    if (!is_fed)
+        mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ADD_PROJECT,
+                                                   .eval = doc->id,
+                                                   .p = p,
+                                                   .has_plan = plan != NULL,
+                                                   .home = home_of(self, &doc->req->projects[p])});
     if (plan)
         feed_modules(self, doc, plan);
 }
@@ -86,10 +106,14 @@ void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot)
     if (!led) {
         led = mem_new(sizeof *led);
         led->eval = eval;
+        led->fed = mem_new_array(doc->req->project_count + 1, sizeof *led->fed);
+        led->fed_count = doc->req->project_count;
         self->leds = byid_add(self->leds, &self->led_count, &self->led_room, led);
     }
     led->ballot = ballot;
     led->news = 0;
+    led->is_adopting = false;
+    memset(led->fed, 0, led->fed_count * sizeof *led->fed);
     mesh_tell_loads(self);
     mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ADD_EVAL,
                                                .eval = eval,
@@ -99,7 +123,8 @@ void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot)
                                                .timeout_ms = timeout_of(self, doc),
                                                .is_adopted = ballot.epoch > 1});
     for (uint32_t p = 0; p < doc->req->project_count; p++)
-        feed_project(self, doc, p);
+        mesh_feed_project(self, doc, led, p);
+    mesh_look_clones(self, eval);
 }
 
 void mesh_unlead(struct mesh *self, uint64_t eval)
@@ -108,7 +133,9 @@ void mesh_unlead(struct mesh *self, uint64_t eval)
     if (!led)
         return;
     byid_remove(self->leds, &self->led_count, eval);
+    free(led->fed);
     free(led);
+    mesh_look_clones(self, eval);
     mesh_forget_progress(self, eval, 0, WORK_CHORE);
     /* Who leads it next goes on with what runs, or counts it when it has ended. */
     const struct doc *doc = mesh_doc(self, eval);
@@ -120,11 +147,13 @@ void mesh_unlead(struct mesh *self, uint64_t eval)
 void mesh_feed_changes(struct mesh *self, const struct delta *delta, unsigned changed)
 {
     const struct doc *doc = mesh_doc(self, delta->id);
-    if (!mesh_led(self, delta->id) || !doc)
+    struct led *led = mesh_led(self, delta->id);
+    if (!led || !doc)
         return;
-    if (changed & DOC_CHANGED_PLAN)
-        for (size_t i = 0; i < delta->plan_count; i++)
-            feed_project(self, doc, delta->plans[i].p);
+    for (size_t i = 0; (changed & DOC_CHANGED_PLAN) && i < delta->plan_count; i++) {
+        mesh_feed_project(self, doc, led, delta->plans[i].p);
+        mesh_look_project(self, doc->id, delta->plans[i].p); /* what was complete need not be now */
+    }
     if (!(changed & DOC_CHANGED_RES))
         return;
     for (size_t i = 0; i < delta->res_count; i++) {
@@ -160,12 +189,16 @@ static const char *why_given_up(enum work_blame blame)
 static void give_up_chore(struct mesh *self, const struct work *work, enum work_blame blame)
 {
     const struct failure *last = mesh_failure(self, work->eval, work->p);
+    const struct doc *doc = mesh_doc(self, work->eval);
+    struct doc_project project;
+    doc_project(doc, work->p, &project);
     struct doc_plan plan = {.p = work->p,
+                            .tree = project.tree,
                             .setup = {.outcome = DOC_LOST,
                                       .blame = doc_blame_of(blame),
                                       .message = "no node could get this project ready",
                                       .addr = self->config.self.address}};
-    if (last)
+    if (last && memcmp(&last->delta.plans[0].tree, &project.tree, sizeof project.tree) == 0)
         plan = last->delta.plans[0];
     plan.ballot = mesh_doc_ballot(work->ballot);
     plan.hash = 0;
@@ -261,11 +294,30 @@ size_t mesh_sources(const struct mesh *self, const struct doc *doc, uint64_t *ou
     return count;
 }
 
+/* What an executor must know as this node does: the plan; or while there is none, what the
+ * repository was found to hold. */
+static uint64_t known_by(const struct doc *doc, uint32_t p)
+{
+    const struct doc_plan *plan = doc_plan(doc, p);
+    const struct doc_source *source = doc_source(doc, p);
+    return plan ? plan->hash : source ? source->hash : 0;
+}
+
+static void begin_trees(struct mesh *self, const struct doc *doc, const struct work_item *items,
+                        size_t count)
+{
+    for (size_t i = 0; doc && i < count; i++)
+        if (items[i].work.m == WORK_CHORE)
+            mesh_tree_begins(self, doc, &items[i].work);
+}
+
 static void assign(struct mesh *self, const struct queue_effect *from,
                    const struct work_item *items)
 {
+    const struct doc *doc = mesh_doc(self, from->eval);
     mesh_effect(self, MESH_RUNNING)->eval = from->eval;
     if (from->peer == self->self) {
+        begin_trees(self, doc, items, from->count);
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_ASSIGN,
                                                    .peer = self->self,
                                                    .eval = from->eval,
@@ -274,20 +326,17 @@ static void assign(struct mesh *self, const struct queue_effect *from,
                                                    .item_count = from->count});
         return;
     }
-    const struct doc *doc = mesh_doc(self, from->eval);
     if (!doc)
         return;
     size_t count = from->count < WIRE_WORK_MAX ? from->count : WIRE_WORK_MAX;
     owned_mem struct wire_job_ref *jobs = mem_new_array(count, sizeof *jobs);
     uint64_t sources[WIRE_SOURCES_MAX];
-    for (size_t i = 0; i < count; i++) {
-        const struct doc_plan *plan = doc_plan(doc, items[i].work.p);
-        jobs[i] = (struct wire_job_ref){.plan = plan ? plan->hash : 0,
+    for (size_t i = 0; i < count; i++)
+        jobs[i] = (struct wire_job_ref){.plan = known_by(doc, items[i].work.p),
                                         .p = items[i].work.p,
                                         .m = items[i].work.m,
                                         .est_ms = items[i].estimate_ms,
                                         .n = (uint16_t)items[i].work.n};
-    }
     struct wire_msg msg = {.kind = WIRE_ASSIGN,
                            .assign = {.eid = from->eval,
                                       .fence = mesh_fence(from->ballot),

@@ -16,12 +16,15 @@ struct view {
     bool is_preparing;
     struct mesh_running *running;
     size_t count;
+    struct mesh_clone *clones;
+    size_t clone_count;
     struct view *next;
 };
 
 static void free_view(struct view *view)
 {
     free(view->running);
+    free(view->clones);
     free(view);
 }
 
@@ -69,6 +72,23 @@ static const struct view *view_of(const struct mesh *self, uint64_t eval)
 
 /* ---- from node to node ----------------------------------------------------------------------- */
 
+/* Returns owned. */
+static struct wire_clone *pack_clones(const struct mesh *self, uint64_t eval, size_t *count)
+{
+    owned_mem struct mesh_clone *clones = NULL;
+    *count = mesh_cloning(self, eval, &clones);
+    *count = *count < WIRE_CLONES_MAX ? *count : WIRE_CLONES_MAX;
+    struct wire_clone *packed = mem_new_array(*count + 1, sizeof *packed);
+    for (size_t i = 0; i < *count; i++)
+        packed[i] = (struct wire_clone){
+            .p = clones[i].p,
+            .phase = (uint8_t)clones[i].phase,
+            .bytes = clones[i].bytes,
+            .objects = clones[i].objects,
+            .tries = (uint16_t)(clones[i].tries < UINT16_MAX ? clones[i].tries : UINT16_MAX)};
+    return packed;
+}
+
 void mesh_tell_live(struct mesh *self, uint64_t peer, uint64_t eval)
 {
     const struct led *led = mesh_led(self, eval);
@@ -89,12 +109,16 @@ void mesh_tell_live(struct mesh *self, uint64_t peer, uint64_t eval)
                                   .failed = running[i].tally.failed,
                                   .errors = running[i].tally.errors,
                                   .skipped = running[i].tally.skipped};
+    size_t clone_count;
+    owned_mem struct wire_clone *clones = pack_clones(self, eval, &clone_count);
     struct wire_msg msg = {.kind = WIRE_LIVE,
                            .live = {.eid = eval,
                                     .fence = mesh_fence(led->ballot),
                                     .preparing = mesh_is_preparing(self, eval),
                                     .attempts = attempts,
-                                    .attempt_count = count}};
+                                    .attempt_count = count,
+                                    .clones = clones,
+                                    .clone_count = clone_count}};
     mesh_send(self, peer, &msg);
 }
 
@@ -115,10 +139,23 @@ static struct mesh_running running_of(const struct mesh *self, const struct wire
                                            .skipped = attempt->skipped}};
 }
 
+static bool are_same_clones(const struct view *a, const struct view *b)
+{
+    if (a->clone_count != b->clone_count)
+        return false;
+    for (size_t i = 0; i < a->clone_count; i++) {
+        const struct mesh_clone *x = &a->clones[i], *y = &b->clones[i];
+        if (x->p != y->p || x->phase != y->phase || x->bytes != y->bytes ||
+            x->objects != y->objects || x->tries != y->tries)
+            return false;
+    }
+    return true;
+}
+
 /* Clocks aside. */
 static bool is_same(const struct view *a, const struct view *b)
 {
-    if (a->count != b->count || a->is_preparing != b->is_preparing ||
+    if (a->count != b->count || !are_same_clones(a, b) || a->is_preparing != b->is_preparing ||
         work_ballot_compare(a->ballot, b->ballot) != 0)
         return false;
     for (size_t i = 0; i < a->count; i++)
@@ -127,6 +164,19 @@ static bool is_same(const struct view *a, const struct view *b)
             memcmp(&a->running[i].tally, &b->running[i].tally, sizeof a->running[i].tally) != 0)
             return false;
     return true;
+}
+
+/* A phase of a later version is the last one that is known here. */
+static struct mesh_clone clone_of(const struct wire_clone *clone)
+{
+    enum mesh_clone_phase phase = clone->phase < MESH_CLONE_PHASES
+                                      ? (enum mesh_clone_phase)clone->phase
+                                      : MESH_CLONE_INDEXING;
+    return (struct mesh_clone){.p = clone->p,
+                               .phase = phase,
+                               .bytes = clone->bytes,
+                               .objects = clone->objects,
+                               .tries = clone->tries};
 }
 
 void mesh_hear_live(struct mesh *self, uint64_t peer, const struct wire_live *live)
@@ -138,9 +188,12 @@ void mesh_hear_live(struct mesh *self, uint64_t peer, const struct wire_live *li
                           .ballot = mesh_ballot_of_wire(live->fence),
                           .heard_ms = self->now_ms,
                           .is_preparing = live->preparing,
-                          .running = mem_new_array(live->attempt_count + 1, sizeof *view->running)};
+                          .running = mem_new_array(live->attempt_count + 1, sizeof *view->running),
+                          .clones = mem_new_array(live->clone_count + 1, sizeof *view->clones)};
     for (size_t i = 0; i < live->attempt_count; i++)
         view->running[view->count++] = running_of(self, live, &live->attempts[i]);
+    for (size_t i = 0; i < live->clone_count; i++)
+        view->clones[view->clone_count++] = clone_of(&live->clones[i]);
     const struct view *old = self->views;
     while (old && old->eval != live->eid)
         old = old->next;
@@ -205,10 +258,23 @@ size_t mesh_running(const struct mesh *self, uint64_t eval, struct mesh_running 
     return count;
 }
 
+size_t mesh_cloning(const struct mesh *self, uint64_t eval, struct mesh_clone **out_owned)
+{
+    bool is_led = mesh_led(self, eval) != NULL;
+    const struct view *view = is_led ? NULL : view_of(self, eval);
+    size_t count = is_led ? mesh_led_clones(self, eval, NULL, 0) : view ? view->clone_count : 0;
+    *out_owned = mem_new_array(count + 1, sizeof **out_owned);
+    if (is_led)
+        mesh_led_clones(self, eval, *out_owned, count);
+    for (size_t i = 0; view && i < count; i++)
+        (*out_owned)[i] = view->clones[i];
+    return count;
+}
+
 bool mesh_is_preparing(const struct mesh *self, uint64_t eval)
 {
     if (mesh_led(self, eval))
-        return queue_left(self->queue, eval).chores > 0;
+        return queue_left(self->queue, eval).chores > 0 || mesh_led_clones(self, eval, NULL, 0) > 0;
     const struct view *view = view_of(self, eval);
     return view && view->is_preparing;
 }

@@ -66,6 +66,8 @@ static void tell_machines(struct mesh *self, const struct swim_view *view, enum 
                        (struct sync_event){.kind = SYNC_MEMBER, .peer = node, .is_ok = is_there});
     if (is_there)
         tell_load(self, node, view);
+    if (is_there && what != SWIM_CHANGED)
+        mesh_clones_member(self);
 }
 
 static void on_member(struct mesh *self, const struct swim_effect *told)

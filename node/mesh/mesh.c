@@ -68,8 +68,10 @@ static void free_lists(struct mesh *self)
         next = at->next;
         free(at);
     }
-    for (size_t i = 0; i < self->led_count; i++)
+    for (size_t i = 0; i < self->led_count; i++) {
+        free(self->leds[i]->fed);
         free(self->leds[i]);
+    }
     free(self->leds);
     for (struct deferred *at = self->deferreds, *next; at; at = next) {
         next = at->next;
@@ -93,6 +95,8 @@ void mesh_free(struct mesh *self)
     free_lists(self);
     mesh_forget_failures(self, 0);
     mesh_forget_live(self, 0);
+    mesh_forget_trees(self, 0);
+    mesh_free_clones(self);
     mesh_free_submissions(self);
     sync_free(self->sync);
     agent_free(self->agent);
@@ -119,6 +123,7 @@ static void tick(struct mesh *self)
     if (self->led_count > 0 && self->loads_told_ms + MESH_LOAD_MS <= self->now_ms)
         mesh_tell_loads(self);
     mesh_tick_submissions(self);
+    mesh_tick_clones(self);
 }
 
 static void drain(struct mesh *self)
@@ -134,6 +139,31 @@ static void drain(struct mesh *self)
     mesh_note_swim(self, (struct swim_event){.kind = SWIM_SELF, .member = member});
     mesh_note_agent(self, (struct agent_event){.kind = AGENT_DRAIN});
     mesh_note_own(self, (struct own_event){.kind = OWN_LEAVE});
+}
+
+struct ids {
+    uint64_t *list;
+    size_t count, room;
+};
+
+static void add_id(void *arg, const struct doc *doc)
+{
+    struct ids *ids = arg;
+    ids->list = mem_grow(ids->list, &ids->room, ids->count + 1, sizeof *ids->list);
+    ids->list[ids->count++] = doc->id;
+}
+
+/* What an earlier life of this node left open. */
+static void begin(struct mesh *self)
+{
+    struct ids open = {0};
+    if (self->is_begun)
+        return;
+    self->is_begun = true;
+    self->config.docs->each_open(self->config.docs->arg, add_id, &open);
+    for (size_t i = 0; i < open.count; i++)
+        mesh_look_clones(self, open.list[i]);
+    free(open.list);
 }
 
 static void take(struct mesh *self, const struct mesh_event *event)
@@ -189,6 +219,12 @@ static void take(struct mesh *self, const struct mesh_event *event)
         mesh_note_own(
             self, (struct own_event){.kind = OWN_ASK, .id = event->eval, .token = event->token});
         break;
+    case MESH_CLONED:
+        mesh_cloned(self, event);
+        break;
+    case MESH_CLONE_PROGRESS:
+        mesh_clone_progress(self, event);
+        break;
     case MESH_WANTS_SLOT:
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_WANTS_SLOT, .work = event->work});
         break;
@@ -243,6 +279,7 @@ void mesh_step(struct mesh *self, const struct mesh_event *event, struct mesh_ou
     self->out = out;
     self->now_ms = event->now_ms > self->now_ms ? event->now_ms : self->now_ms;
     self->wall_ms = event->wall_ms;
+    begin(self);
     take(self, event);
     mesh_take_notes(self);
     tick(self);
@@ -264,6 +301,7 @@ uint64_t mesh_deadline(const struct mesh *self)
     at = earlier(at, agent_deadline(self->agent));
     at = earlier(at, sync_deadline(self->sync));
     at = earlier(at, mesh_submissions_deadline(self));
+    at = earlier(at, mesh_clones_deadline(self));
     if (self->led_count > 0)
         at = earlier(at, self->loads_told_ms + MESH_LOAD_MS);
     return self->note_count ? self->now_ms : at;

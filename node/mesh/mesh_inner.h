@@ -41,6 +41,8 @@ enum append_for {
     APPEND_FOR_SYNC,
     APPEND_FOR_RESULT, /* a peer's: to be confirmed */
     APPEND_FOR_END,    /* of an attempt here: to be told to its owner */
+    APPEND_FOR_CLONE,  /* a source that was found here */
+    APPEND_FOR_ADOPT,  /* sources that were found by another owner, under our ballot */
     APPEND_FOR_NOBODY, /* nothing hangs on it */
 };
 
@@ -69,14 +71,24 @@ struct fetch {
     struct work work;
     bool is_unwanted;
     bool is_submission; /* see submit.c */
+    bool is_clone;      /* see clone.c */
     struct fetch *next;
+};
+
+struct wanted {
+    const struct hash *blobs;
+    size_t count;
+    bool has_secret; /* the last one is */
 };
 
 /* An evaluation that this node leads. */
 struct led {
     uint64_t eval; /* first: see byid.h */
     struct work_ballot ballot;
-    uint32_t news; /* counted, see wire_work.seq */
+    uint32_t news;    /* counted, see wire_work.seq */
+    bool *fed;        /* owned: the projects that the queue knows */
+    size_t fed_count; /* of all projects */
+    bool is_adopting; /* see clone.c */
 };
 
 /* A frame that waits until this node has read the document it is about. */
@@ -130,13 +142,16 @@ struct mesh {
     size_t deferred_count;
     struct progress *progress;
     struct failure *failures;
-    struct view *views; /* see live.c */
+    struct clone *clones; /* see clone.c */
+    struct treed *treed;  /* see tree.c */
+    struct view *views;   /* see live.c */
     size_t view_count;
     struct submission *submissions; /* see submit.c */
     size_t submission_count;
     uint64_t loads_told_ms;
     struct wire_load load;
     uint32_t shash;
+    bool is_begun; /* the documents were looked at once */
     bool is_draining;
     bool is_agent_drained;
     bool is_handed_over;
@@ -231,8 +246,8 @@ void mesh_sync(struct mesh *self, const struct sync_event *event);
 struct append *mesh_append(struct mesh *self, enum append_for who, const struct delta *delta);
 void mesh_appended(struct mesh *self, const struct mesh_event *event);
 void mesh_fetched(struct mesh *self, const struct mesh_event *event);
-struct fetch *mesh_fetch(struct mesh *self, const struct hash *blobs, size_t count,
-                         const uint64_t *sources, size_t source_count);
+struct fetch *mesh_fetch(struct mesh *self, const struct wanted *wanted, const uint64_t *sources,
+                         size_t source_count);
 
 /* ---- lead.c: the evaluations that this node leads, and its queue -------------------------------
  */
@@ -242,6 +257,9 @@ struct led *mesh_led(const struct mesh *self, uint64_t eval);
 void mesh_lead(struct mesh *self, uint64_t eval, struct work_ballot ballot);
 void mesh_unlead(struct mesh *self, uint64_t eval);
 
+/* A project whose repository is cloned, and that the queue does not know yet, is fed to it. */
+void mesh_feed_project(struct mesh *self, const struct doc *doc, struct led *led, uint32_t p);
+
 /* What became known of a document is fed to the queue. */
 void mesh_feed_changes(struct mesh *self, const struct delta *delta, unsigned changed);
 
@@ -249,10 +267,60 @@ void mesh_feed_changes(struct mesh *self, const struct delta *delta, unsigned ch
  * WIRE_SOURCES_MAX. Returns how many. */
 size_t mesh_sources(const struct mesh *self, const struct doc *doc, uint64_t *out);
 
+/* ---- clone.c: repositories, their bundles and their secrets -----------------------------------
+ */
+
+struct clone;
+
+static inline bool mesh_is_over(const struct doc *doc) { return doc->cancel || doc_is_final(doc); }
+
+/* Does and ends whatever a document asks for now: of all its projects, of one, or of
+ * those of a delta that brought sources. */
+void mesh_look_clones(struct mesh *self, uint64_t eval);
+void mesh_look_project(struct mesh *self, uint64_t eval, uint32_t p);
+void mesh_look_sources(struct mesh *self, const struct delta *delta);
+
+/* Whether this node still needs a secret, which is `eval`'s or was meant to be. */
+void mesh_look_secret(struct mesh *self, uint64_t eval, const struct hash *secret);
+
+void mesh_cloned(struct mesh *self, const struct mesh_event *event);
+void mesh_clone_progress(struct mesh *self, const struct mesh_event *event);
+void mesh_clone_appended(struct mesh *self, const struct work *work, bool is_ok);
+void mesh_clone_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok);
+void mesh_clones_member(struct mesh *self); /* somebody came who may have what is missing */
+void mesh_tick_clones(struct mesh *self);
+uint64_t mesh_clones_deadline(const struct mesh *self);
+void mesh_free_clones(struct mesh *self);
+
+/* Of those that this node leads: fills at most `room`, returns how many there are. */
+size_t mesh_led_clones(const struct mesh *self, uint64_t eval, struct mesh_clone *out, size_t room);
+
+/* ---- tree.c: which commit a project was got ready of ------------------------------------------
+ */
+
+struct treed;
+
+/* A chore begins here, for the project's present tree. */
+void mesh_tree_begins(struct mesh *self, const struct doc *doc, const struct work *chore);
+
+/* Says whether a chore's tree is not the project's any more, or its plan (or NULL) is of another
+ * one. */
+bool mesh_tree_is_old(const struct mesh *self, const struct work *chore,
+                      const struct doc_plan *plan);
+void mesh_tree_ended(struct mesh *self, const struct work *chore, enum work_end end);
+
+/* Says whether what is ready of a module's project is of another tree than its plan. */
+bool mesh_tree_is_other(const struct mesh *self, const struct work *module);
+
+/* A source changed: what is ready of another tree is not any more. */
+void mesh_tree_changed(struct mesh *self, const struct doc *doc, uint32_t p);
+void mesh_forget_trees(struct mesh *self, uint64_t eval); /* 0: of all */
+
 /* ---- work.c: this node's agent, and the runner's events ----------------------------------------
  */
 
 void mesh_agent(struct mesh *self, const struct agent_event *event);
+void mesh_stop_attempt(struct mesh *self, const struct work *work);
 void mesh_ended(struct mesh *self, const struct mesh_event *event);
 
 /* Tells the agent of the end of an attempt here. */
@@ -302,6 +370,9 @@ void mesh_free_submissions(struct mesh *self);
 bool mesh_submission_put_ok(struct mesh *self, uint64_t peer, const struct wire_put_ok *ok);
 bool mesh_submission_put_low(struct mesh *self, const struct wire_put_low *low);
 bool mesh_submission_asked(struct mesh *self, uint64_t token);
+
+/* Says whether one waits whose request names that secret. */
+bool mesh_submission_needs(const struct mesh *self, uint64_t eval, const struct hash *secret);
 bool mesh_submission_accepted(struct mesh *self, uint64_t eval, unsigned replicas);
 bool mesh_submission_refused(struct mesh *self, uint64_t eval, enum own_why why);
 

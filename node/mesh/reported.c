@@ -3,6 +3,8 @@
 
 #include "node/store/doc_json.h"
 
+#include <string.h>
+
 void mesh_on_claim(struct mesh *self, uint64_t peer, const struct wire_claim *claim)
 {
     mesh_note_queue(self, (struct queue_event){.kind = QUEUE_CLAIM,
@@ -82,6 +84,23 @@ static bool read_end(uint64_t peer, const struct wire_result *result, struct end
     return true;
 }
 
+/* A chore of another commit than counts here has made nothing ready: it is tried again. */
+static void look_at_tree(struct mesh *self, const struct delta *delta, struct ending *ending)
+{
+    const struct work *work = &ending->work;
+    const struct doc *doc = mesh_doc(self, work->eval);
+    const struct doc_source *source =
+        doc && work->m == WORK_CHORE ? doc_source(doc, work->p) : NULL;
+    bool is_judged = ending->end == WORK_DONE || ending->end == WORK_UNPREPARED;
+    bool is_same = delta->plan_count == 1 && source &&
+                   memcmp(&delta->plans[0].tree, &source->tree, sizeof source->tree) == 0;
+    bool is_plain = ending->end == WORK_UNPREPARED && delta->plan_count == 0;
+    if (!source || !is_judged || is_same || is_plain)
+        return;
+    self->counters.other_trees++;
+    ending->end = WORK_CANCELLED;
+}
+
 /* Whoever leads the evaluation confirms: others keep the record too, but the executor must not
  * think that its owner has it. */
 void mesh_on_result(struct mesh *self, uint64_t peer, const struct wire_result *result)
@@ -93,12 +112,14 @@ void mesh_on_result(struct mesh *self, uint64_t peer, const struct wire_result *
     if (!read_end(peer, result, &ending)) {
         self->counters.bad_frames++;
     } else if (result->delta.len == 0) {
+        look_at_tree(self, &delta, &ending);
         if (is_mine)
             mesh_confirm(self, &ending);
     } else if (delta_decode((const char *)result->delta.data, result->delta.len, &delta, &err) ||
                !is_result_of(&delta, result->eid)) {
         self->counters.refused_deltas++;
     } else if (ending.end != WORK_UNPREPARED || ending.blame != WORK_BLAME_CLUSTER) {
+        look_at_tree(self, &delta, &ending);
         enum append_for who = is_mine ? APPEND_FOR_RESULT : APPEND_FOR_NOBODY;
         mesh_append(self, who, &delta)->ending = ending;
     } else if (is_mine) { /* another node may do better */

@@ -17,6 +17,12 @@ struct submission *submission_find(const struct mesh *self, uint64_t eval)
     return NULL;
 }
 
+bool mesh_submission_needs(const struct mesh *self, uint64_t eval, const struct hash *secret)
+{
+    const struct submission *at = submission_find(self, eval);
+    return at && memcmp(&at->delta.req->secret, secret, sizeof *secret) == 0;
+}
+
 static void fini_submission(void *what)
 {
     struct submission *submission = what;
@@ -32,6 +38,7 @@ static void remove_submission(struct mesh *self, struct submission *submission)
     *at = submission->next;
     self->submission_count--;
     mesh_hold(self, submission, fini_submission);
+    mesh_look_secret(self, submission->eval, &submission->delta.req->secret);
 }
 
 void mesh_free_submissions(struct mesh *self)

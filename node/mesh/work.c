@@ -143,6 +143,7 @@ void mesh_tell_ending(struct mesh *self, const struct ending *ending)
 
 static void end_chore(struct mesh *self, const struct work *work, enum work_end end)
 {
+    mesh_tree_ended(self, work, end);
     mesh_tell_ending(self,
                      &(struct ending){.work = *work, .end = end, .blame = WORK_BLAME_CLUSTER});
 }
@@ -156,7 +157,13 @@ static void prepare(struct mesh *self, const struct work *work)
         end_chore(self, work, WORK_UNPREPARED);
         return;
     }
-    const struct hash wanted[] = {doc->req->projects[work->p].bundle, doc->req->overlay};
+    if (mesh_tree_is_old(self, work, NULL)) {
+        end_chore(self, work, WORK_CANCELLED);
+        return;
+    }
+    struct doc_project project;
+    doc_project(doc, work->p, &project);
+    const struct hash wanted[] = {project.bundle, doc->req->overlay};
     struct hash missing[2];
     size_t count = 0;
     for (size_t i = 0; i < 2; i++)
@@ -168,12 +175,13 @@ static void prepare(struct mesh *self, const struct work *work)
     }
     uint64_t sources[WIRE_SOURCES_MAX + 1] = {work->ballot.owner};
     size_t source_count = 1 + mesh_sources(self, doc, sources + 1);
-    mesh_fetch(self, missing, count, sources, source_count)->work = *work;
+    mesh_fetch(self, &(struct wanted){.blobs = missing, .count = count}, sources, source_count)
+        ->work = *work;
 }
 
 void mesh_chore_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok)
 {
-    if (fetch->is_unwanted)
+    if (fetch->is_unwanted || mesh_tree_is_old(self, &fetch->work, NULL))
         end_chore(self, &fetch->work, WORK_CANCELLED);
     else if (!is_ok)
         end_chore(self, &fetch->work, WORK_UNPREPARED);
@@ -181,7 +189,7 @@ void mesh_chore_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok
         mesh_effect(self, MESH_PREPARE)->work = fetch->work;
 }
 
-static void stop_attempt(struct mesh *self, const struct work *work)
+void mesh_stop_attempt(struct mesh *self, const struct work *work)
 {
     for (struct fetch *fetch = self->fetches; fetch; fetch = fetch->next)
         if (work_is_same(&fetch->work, work)) {
@@ -308,14 +316,19 @@ static void act_agent(struct mesh *self, const struct agent_effect *effect,
     case AGENT_PREPARE:
         prepare(self, &items->work);
         break;
-    case AGENT_GIVE_SLOT:
     case AGENT_START:
+        if (mesh_tree_is_other(self, &items->work)) { /* given back: it is to be got ready again */
+            mesh_tell_ending(self, &(struct ending){.work = items->work, .end = WORK_REFUSED});
+            break;
+        }
+        __attribute__((fallthrough));
+    case AGENT_GIVE_SLOT:
         to = mesh_effect(self, effect->kind == AGENT_START ? MESH_START : MESH_GIVE_SLOT);
         to->work = items->work;
         to->slot = effect->slot;
         break;
     case AGENT_STOP:
-        stop_attempt(self, &items->work);
+        mesh_stop_attempt(self, &items->work);
         break;
     case AGENT_REFUSE:
         refuse(self, effect, items);
@@ -359,6 +372,7 @@ static void append_why_not(struct mesh *self, const struct mesh_event *event)
     struct doc_plan plan = {
         .p = event->work.p,
         .ballot = mesh_doc_ballot(event->work.ballot),
+        .tree = event->delta->plans[0].tree,
         .setup = {.outcome = DOC_SETUP_FAILED,
                   .blame = DOC_BLAME_PROJECT,
                   .message = "the names of its test modules are more than 8 MiB together",
@@ -370,6 +384,13 @@ static void append_why_not(struct mesh *self, const struct mesh_event *event)
         (struct ending){.work = event->work, .end = WORK_UNPREPARED, .blame = WORK_BLAME_PROJECT};
 }
 
+static bool is_of_old_tree(const struct mesh *self, const struct mesh_event *event)
+{
+    const struct delta *delta = event->delta;
+    return mesh_tree_is_old(self, &event->work,
+                            delta && delta->plan_count == 1 ? &delta->plans[0] : NULL);
+}
+
 void mesh_ended(struct mesh *self, const struct mesh_event *event)
 {
     const struct work *work = &event->work;
@@ -379,6 +400,13 @@ void mesh_ended(struct mesh *self, const struct mesh_event *event)
     bool is_failure = event->end == WORK_UNPREPARED && event->blame == WORK_BLAME_CLUSTER;
     if (!is_chore)
         mesh_forget_progress(self, work->eval, work->p, work->m);
+    if (is_chore && is_of_old_tree(self, event)) {
+        self->counters.other_trees++;
+        end_chore(self, work, WORK_CANCELLED);
+        return;
+    }
+    if (is_chore)
+        mesh_tree_ended(self, work, event->end);
     if (event->delta && is_failure)
         mesh_keep_failure(self, work, event->delta);
     if (!event->delta || is_failure) {

@@ -272,6 +272,17 @@ bool own_is_active(const struct own *self, uint64_t id, struct doc_ballot *fence
     return true;
 }
 
+bool own_is_taking(const struct own *self, uint64_t id)
+{
+    for (size_t i = self->append_first; i < self->append_count; i++)
+        if (self->appends[i].kind == APPEND_PUT && self->appends[i].id == id)
+            return true;
+    for (size_t i = 0; i < self->fetch_count; i++)
+        if (self->fetches[i].delta.id == id)
+            return true;
+    return false;
+}
+
 struct own_stats own_stats(const struct own *self)
 {
     struct own_stats stats = self->stats;

@@ -47,6 +47,8 @@ enum own_mutation {
     OWN_NO_ADOPTION,         /* seals what it counts itself */
     OWN_NO_PROMISE,          /* an acceptor accepts what is lower */
     OWN_NO_RESEND,           /* not here: the executor's (loadbalance/agent.h) */
+    OWN_FORGET_EARLY,        /* not here: forgets the secret where this node does not lead */
+    OWN_ANY_TREE,            /* not here: takes one commit's work for another's */
     OWN_MUTATION_COUNT
 };
 
@@ -183,6 +185,9 @@ uint64_t own_deadline(const struct own *self);
 
 /* Says whether this node leads the evaluation now, and under which fence (if not NULL). */
 bool own_is_active(const struct own *self, uint64_t id, struct doc_ballot *fence);
+
+/* Says whether a PUT of the evaluation is on its way to the disk here, or waits for its blobs. */
+bool own_is_taking(const struct own *self, uint64_t id);
 
 /* The numbers of questions (rid) that own asks have this bit clear, those of sync have it set. */
 #define OWN_RID_SYNC UINT32_C(0x80000000)

@@ -325,6 +325,9 @@ static void do_effect(struct sim *self, struct sim_node *node, const struct mesh
         if (node->is_leaving)
             push_leave(self, node, effect->kind == MESH_GONE, SIM_MS);
         return;
+    case MESH_CLONE:
+    case MESH_CLONE_STOP:
+    case MESH_FORGET_SECRET:
     case MESH_DROP:
     case MESH_RUNNING:
     case MESH_WHOLE:
