@@ -26,7 +26,17 @@ RUN mkdir -p /out/bin \
         then cp /tools/bin/uv /out/bin/; \
         else echo "uv could not be installed: pip is used instead" >&2; fi
 
-COPY . /src
+# By folder, so that what belongs to the second stage or to the front does not make all of it anew.
+COPY CMakeLists.txt CMakePresets.json /src/
+COPY cmake /src/cmake
+COPY proto /src/proto
+COPY loadbalance /src/loadbalance
+COPY runner /src/runner
+COPY cli /src/cli
+COPY ui /src/ui
+COPY node /src/node
+COPY docs/openapi.json /src/docs/
+COPY examples /src/examples
 ARG JOBS=
 RUN cmake -S /src -B /build -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DTESTMESH_TESTS=OFF \
     && cmake --build /build --parallel ${JOBS:-$(nproc)} --target testmesh \
@@ -41,9 +51,10 @@ FROM debian:bookworm-slim
 
 ARG DEBIAN_FRONTEND=noninteractive
 COPY --from=build /out/packages /tmp/packages
-# C.UTF-8 as in the sandbox; tini is not needed: the node reaps what it starts.
+# tini is process 1: of a sandbox that ends something may be left for it to reap.
 RUN apt-get update -q \
-    && xargs apt-get install -y -q --no-install-recommends bubblewrap ca-certificates python3 python3-venv </tmp/packages \
+    && xargs apt-get install -y -q --no-install-recommends \
+        bubblewrap ca-certificates python3 python3-venv tini </tmp/packages \
     && rm -rf /var/lib/apt/lists/* /tmp/packages \
     && useradd --uid 1000 --user-group --create-home --home-dir /var/lib/testmesh --shell /usr/sbin/nologin testmesh \
     && install -d -o testmesh -g testmesh -m 0700 /var/lib/testmesh /var/lib/testmesh-secrets
@@ -60,9 +71,8 @@ LABEL org.opencontainers.image.title="testmesh" \
 ENV LANG=C.UTF-8
 USER 1000:1000
 WORKDIR /var/lib/testmesh
-EXPOSE 5001/tcp 5001/udp
 # What runs is finished first: --drain-timeout, and somewhat more before the engine loses patience.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["/usr/local/lib/testmesh/healthcheck.sh"]
-ENTRYPOINT ["/usr/local/lib/testmesh/entrypoint.sh"]
+ENTRYPOINT ["tini", "--", "/usr/local/lib/testmesh/entrypoint.sh"]
 CMD ["node"]

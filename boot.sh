@@ -525,15 +525,27 @@ verb_help() {
 ./boot.sh logs          what the nodes write
 ./boot.sh join HOST:PORT [--key FILE] [--open | --token-file FILE]
                         make this machine a member of a mesh elsewhere
+./boot.sh docker [--open | --token-file FILE] [--key FILE]
+                        the same four nodes and nginx as containers, by compose
+./boot.sh docker-node PORT [HOST:PORT] [--open | --token-file FILE] [--key FILE]
+                        one container that founds a mesh, or joins the one at HOST:PORT
+./boot.sh docker-scale N
+                        so many nodes beside the four
+./boot.sh docker-stop [--volumes]
+                        end all containers; with --volumes their data goes, too
 ./boot.sh clean         remove build/ and .testmesh/ (tools, the nodes' data)
 ./boot.sh help          this list
 
-HTTP_PORT               nginx's port (8080), the one to use
+HTTP_PORT               nginx's port (8080; for docker 80), the one to use
 TESTMESH_PORT           the first node's port (5001), those of the others follow
 TESTMESH_NODES          how many nodes (4)
 TESTMESH_ADDRESS        where they listen (127.0.0.1), for other machines to join them: also give
                         TESTMESH_OPEN=1 or TESTMESH_TOKEN_FILE
-TESTMESH_CLUSTER_KEY    the key for join, in place of --key
+TESTMESH_CLUSTER_KEY    the key for join and docker, in place of --key
+HOST_REAL_IP            this machine's address for nodes on others, where docker is to serve them
+                        (found out with --open or --token-file)
+TESTMESH_CA_BUNDLE      certificate authorities for package indexes and git hosts, for docker
+TESTMESH_WORKERS        nodes beside the four, for docker (0)
 TESTMESH_STATE          the folder for data, logs and tools (.testmesh)
 TESTMESH_PROGRAM        a program to use in place of building one
 TESTMESH_JOBS           compilers at once (number of cores)
@@ -547,6 +559,11 @@ main() {
     [[ $# -gt 0 ]] && shift
     case $verb in
     boot | test | build | start | stop | restart | status | logs | join | clean | help) "verb_$verb" "$@" ;;
+    docker | docker-node | docker-scale | docker-stop)
+        # shellcheck source=deploy/docker/stack.sh
+        source "$root/deploy/docker/stack.sh"
+        "verb_${verb//-/_}" "$@"
+        ;;
     -h | --help) verb_help ;;
     *)
         verb_help >&2
