@@ -4,6 +4,7 @@
 #include "proto/base/mem.h"
 
 #include <event2/event.h>
+#include <string.h>
 
 /* Without history: what a module of so many bytes may take. The order depends on it, and whether
  * other nodes get the project ready to help: with a process, its sandbox and pytest's imports alone
@@ -75,55 +76,79 @@ static void project_free(struct project *project)
 
 void executor_settle(struct project *project)
 {
-    if (project->is_dropped && !project->is_preparing && project->attempts == 0)
+    if (project->is_dropped && !project->is_preparing && !project->is_telling &&
+        project->attempts == 0)
         project_free(project);
+}
+
+static void drop(struct project *project)
+{
+    project->is_dropped = true;
+    if (project->is_preparing)
+        prepare_cancel(project->prepared);
+    executor_settle(project);
 }
 
 void executor_drop(struct executor *self, uint64_t eval)
 {
     for (struct project *project = self->projects, *next; project; project = next) {
         next = project->next;
-        if (project->eval != eval || project->is_dropped)
-            continue;
-        project->is_dropped = true;
-        if (project->is_preparing)
-            prepare_cancel(project->prepared);
-        executor_settle(project);
+        if (project->eval == eval && !project->is_dropped)
+            drop(project);
     }
 }
 
 /* ---- work ------------------------------------------------------------------------------------ */
 
-void executor_prepare(struct executor *self, const struct work *work)
+/* The tree that the project has now: none while its repository is not cloned. */
+static bool find_tree(const struct executor *self, const struct work *work, struct hash *out)
 {
     const struct doc *doc = executor_doc(self, work->eval);
+    struct doc_project source;
+    if (!doc || !doc->req || work->p >= doc->req->project_count)
+        return false;
+    doc_project(doc, work->p, &source);
+    *out = source.tree;
+    return doc_hash_is_set(&source.bundle);
+}
+
+static bool is_of(const struct project *project, const struct hash *tree)
+{
+    return memcmp(&project->tree, tree, sizeof *tree) == 0;
+}
+
+void executor_prepare(struct executor *self, const struct work *work)
+{
     struct project *project = executor_project(self, work->eval, work->p);
-    if (!doc || !doc->req || work->p >= doc->req->project_count ||
-        (project && project->is_preparing)) {
+    struct hash tree;
+    bool is_known = find_tree(self, work, &tree);
+    bool is_same = is_known && project && is_of(project, &tree);
+    if (!is_known || (is_same && project->is_preparing)) {
         executor_fail(self, work, WORK_UNPREPARED);
         return;
     }
-    if (project && !project->has_modules) { /* a chore that failed before */
-        project->is_dropped = true;
-        executor_settle(project);
+    /* A chore that failed before, or that was of another commit. */
+    if (project && (!is_same || !project->has_modules)) {
+        drop(project);
         project = NULL;
     }
     if (!project) {
         project = mem_new(sizeof *project);
-        *project = (struct project){.owner = self, .eval = work->eval, .p = work->p};
+        *project = (struct project){.owner = self, .eval = work->eval, .p = work->p, .tree = tree};
         project->next = self->projects;
         self->projects = project;
     }
     project->chore = *work;
     project->started_ms = clock_mono_ms();
     project->is_preparing = true;
-    project_prepare(project, doc);
+    project_prepare(project, executor_doc(self, work->eval));
 }
 
 void executor_start(struct executor *self, const struct work *work, unsigned slot)
 {
     struct project *project = executor_project(self, work->eval, work->p);
-    if (project && project->has_modules)
+    struct hash tree;
+    if (project && project->has_modules && find_tree(self, work, &tree) && is_of(project, &tree))
         attempt_start(project, work, slot);
     else
         executor_fail(self, work, WORK_REFUSED);

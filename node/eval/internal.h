@@ -12,12 +12,14 @@ struct project {
     struct executor *owner;
     uint64_t eval;
     uint32_t p;
+    struct hash tree;          /* that it is ready of, or will be (doc_project()) */
     struct prepared *prepared; /* NULL: not begun */
     struct work chore;
     uint64_t started_ms; /* of the chore */
     bool is_preparing;   /* a chore is under way: from executor_prepare() to its end */
     bool has_modules;    /* it got to its end once */
     bool is_dropped;     /* freed with its last job */
+    bool is_telling;     /* that its chore is over: what is asked for meanwhile must not free it */
     size_t attempts;     /* that run */
     struct project *next;
 };

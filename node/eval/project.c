@@ -34,8 +34,10 @@ static void tell_end(struct project *project, enum work_end end, enum work_blame
     uint64_t took_ms = clock_mono_ms() - project->started_ms;
     project->is_preparing = false;
     count(&self->stats, end, blame, took_ms);
+    project->is_telling = true;
     self->config.events->ended(self->config.arg, &chore, end, blame,
                                took_ms < UINT32_MAX ? (uint32_t)took_ms + 1 : UINT32_MAX, delta);
+    project->is_telling = false;
     executor_settle(project);
 }
 
@@ -51,6 +53,7 @@ static void tell_plan(struct project *project, enum work_end end, enum work_blam
     struct doc_plan plan = {
         .p = project->p,
         .ballot = {.epoch = project->chore.ballot.epoch, .owner = project->chore.ballot.owner},
+        .tree = project->tree,
         .requirements = prepared->requirements,
         .notes = notes.out,
         .note_count = describe->note_count < DOC_NOTES_MAX ? describe->note_count : DOC_NOTES_MAX,
@@ -123,8 +126,9 @@ void project_prepare(struct project *project, const struct doc *doc)
 {
     struct executor *self = project->owner;
     struct store *store = self->config.store;
-    const struct doc_project *source = &doc->req->projects[project->p];
-    owned_mem char *bundle = store_blob_path(store, &source->bundle, "zst");
+    struct doc_project source;
+    doc_project(doc, project->p, &source);
+    owned_mem char *bundle = store_blob_path(store, &source.bundle, "zst");
     bool has_overlay = doc_hash_is_set(&doc->req->overlay);
     owned_mem char *overlay =
         has_overlay ? store_blob_path(store, &doc->req->overlay, "zst") : NULL;
@@ -134,10 +138,10 @@ void project_prepare(struct project *project, const struct doc *doc)
     }
     project->prepared = prepare_start(self->config.prepare,
                                       &(struct prepare_spec){.group = project->eval,
-                                                             .project = source->name,
+                                                             .project = source.name,
                                                              .bundle_path = bundle,
-                                                             .bundle = source->bundle,
-                                                             .tree = source->tree,
+                                                             .bundle = source.bundle,
+                                                             .tree = source.tree,
                                                              .overlay_path = overlay,
                                                              .overlay = doc->req->overlay},
                                       on_environment, project);
