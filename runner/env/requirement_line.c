@@ -168,13 +168,15 @@ static int take_url(struct cursor *self, const struct requirements_policy *polic
     size_t len = strcspn(self->at, " \t");
     if (strncmp(self->at, "https://", 8) != 0)
         return refuse_source(err, "a source other than https://");
-    if (!policy->allow_urls)
-        return err_refuse(
-            err, ERR_UNPROCESSABLE, "requirement-source",
-            "packages from a URL are not allowed on this node: name one of the index");
     size_t host = strcspn(self->at + 8, "/?# \t");
     if (host == 0 || memchr(self->at + 8, '@', host) != NULL)
         return refuse_source(err, "a URL with a user part or without a host");
+    if (!policy->allow_urls)
+        return err_refuse(
+            err, ERR_UNPROCESSABLE, "requirement-source",
+            "packages from a URL, such as of %.*s, are not allowed on this node: name "
+            "one of the index",
+            host < 100 ? (int)host : 100, self->at + 8);
     if (strcspn(self->at, "$'\"\\<>`{}|^;") < len)
         return refuse_source(err, "a URL with such characters");
     buf_puts(out, " @ ");
