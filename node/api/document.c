@@ -76,7 +76,32 @@ static void put_module(struct json_out *out, const struct summary_module *module
     json_out_close_object(out);
 }
 
-static void put_project(struct json_out *out, const struct summary_project *project)
+/* How far its clone is; nothing where it is not being cloned. */
+static void put_fetch(struct json_out *out, const struct host_live *live, size_t p)
+{
+    static const char *const phases[MESH_CLONE_PHASES] = {
+        [MESH_CLONE_WAITING] = "waiting",
+        [MESH_CLONE_CONNECTING] = "connecting",
+        [MESH_CLONE_RECEIVING] = "receiving",
+        [MESH_CLONE_INDEXING] = "indexing",
+    };
+    const struct mesh_clone *clone = live->clones;
+    const struct mesh_clone *end = live->clones + live->clone_count;
+    while (clone < end && clone->p != p)
+        clone++;
+    if (clone == end || (unsigned)clone->phase >= MESH_CLONE_PHASES)
+        return;
+    json_out_key(out, "fetch");
+    json_out_open_object(out);
+    json_out_key_str(out, "phase", phases[clone->phase]);
+    json_out_key_uint(out, "received_bytes", clone->bytes);
+    json_out_key_uint(out, "objects", clone->objects);
+    json_out_key_uint(out, "tries", clone->tries);
+    json_out_close_object(out);
+}
+
+static void put_project(struct json_out *out, const struct summary_project *project,
+                        const struct host_live *live, size_t p)
 {
     json_out_open_object(out);
     put_percentages(out, &project->marks);
@@ -100,6 +125,7 @@ static void put_project(struct json_out *out, const struct summary_project *proj
     json_out_key_str(out, "outcome", doc_outcome_name(project->outcome));
     json_out_key_str(out, "blame", blame_name(project->blame));
     json_out_key_str(out, "message", project->message);
+    put_fetch(out, live, p);
     json_out_close_object(out);
 }
 
@@ -181,19 +207,20 @@ static void put_all_rows(struct json_out *out, const struct doc *doc, bool remar
     json_out_close_array(out);
 }
 
-static void put_projects(struct json_out *out, const struct summary *summary)
+static void put_projects(struct json_out *out, const struct summary *summary,
+                         const struct host_live *live)
 {
     json_out_key(out, "projects");
     json_out_open_object(out);
     for (size_t p = 0; p < summary->project_count; p++) {
         json_out_key(out, summary->projects[p].name);
-        put_project(out, &summary->projects[p]);
+        put_project(out, &summary->projects[p], live, p);
     }
     json_out_close_object(out);
 }
 
 void document_put(struct buf *text, const struct doc *doc, const struct summary *summary,
-                  uint64_t stale_ms)
+                  const struct host_live *live, uint64_t stale_ms)
 {
     struct json_out out;
     char id[ID_EVAL_TEXT];
@@ -214,7 +241,7 @@ void document_put(struct buf *text, const struct doc *doc, const struct summary 
     json_out_key_uint(&out, "executing", summary->executing);
     json_out_key_uint(&out, "pending", summary->pending);
     put_module_results(&out, summary);
-    put_projects(&out, summary);
+    put_projects(&out, summary, live);
     put_all_rows(&out, doc, false);
     put_all_rows(&out, doc, true);
     json_out_close_object(&out);

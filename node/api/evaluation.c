@@ -24,7 +24,7 @@ static void keep_text(struct api *self, const char *tag, const struct buf *text)
 }
 
 static void answer_text(struct api *self, struct http_exchange *x, const struct doc *doc,
-                        const struct summary_live *live, const char *tag, uint64_t stale_ms)
+                        const struct host_live *live, const char *tag, uint64_t stale_ms)
 {
     owned_summary summary = {0};
     owned_buf text = BUF_INIT;
@@ -32,8 +32,8 @@ static void answer_text(struct api *self, struct http_exchange *x, const struct 
         http_reply(x, 200, "application/json", &self->final_text);
         return;
     }
-    summary_init(&summary, doc, live);
-    document_put(&text, doc, &summary, stale_ms);
+    summary_init(&summary, doc, &live->live);
+    document_put(&text, doc, &summary, live, stale_ms);
     if (doc_is_final(doc))
         keep_text(self, tag, &text);
     http_reply_json(x, 200, &text);
@@ -48,7 +48,7 @@ static void answer_document(struct api *self, struct http_exchange *x, const str
     owned_mem char *tag = mem_printf("%" PRIu64 "-%" PRIx64 "-%" PRIx64, doc->id, doc->digest,
                                      doc_is_final(doc) ? 0 : live.revision);
     if (!http_not_modified(x, tag))
-        answer_text(self, x, doc, &live.live, tag, stale_ms);
+        answer_text(self, x, doc, &live, tag, stale_ms);
     host_live_fini(&live);
 }
 

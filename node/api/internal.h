@@ -35,7 +35,7 @@ int api_check_ready(const struct api *self, struct err *err) ERR_CHECKED;
 
 /* document.c: pieces of JSON. */
 void document_put(struct buf *text, const struct doc *doc, const struct summary *summary,
-                  uint64_t stale_ms);
+                  const struct host_live *live, uint64_t stale_ms);
 void document_put_mark(struct json_out *out, const char *key, bool is_known, uint32_t nota_e5);
 void document_put_time(struct json_out *out, const char *key, uint64_t wall_ms);
 

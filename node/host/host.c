@@ -427,6 +427,11 @@ void host_live(const struct host *self, uint64_t id, struct host_live *out)
                                      .tally = running[i].tally};
     out->live.running = out->running;
     out->live.preparing = mesh_is_preparing(self->mesh, id);
+    out->clone_count = mesh_cloning(self->mesh, id, &out->clones);
 }
 
-void host_live_fini(struct host_live *self) { free(self->running); }
+void host_live_fini(struct host_live *self)
+{
+    free(self->running);
+    free(self->clones);
+}

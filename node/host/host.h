@@ -87,6 +87,8 @@ enum mesh_standing host_standing(const struct host *self, uint64_t id, unsigned 
 struct host_live {
     struct summary_live live;
     struct summary_running *running;
+    struct mesh_clone *clones; /* repositories that are being cloned */
+    size_t clone_count;
     uint64_t revision; /* changes with every progress of this one: for ETags */
 };
 void host_live(const struct host *self, uint64_t id, struct host_live *out);
