@@ -4,8 +4,9 @@
         server.repository("owner/calc", {"tests/test_a.py": "…"})
         node = Node(…, *server.node_options(), env=server.node_env())
 
-Repositories below `private/` need a token (any user's name, as hosts do it). nginx and fcgiwrap are
-Debian's; what is started here is ended by process id.
+Repositories below `private/` need a token (any user's name, as hosts do it); those with `slow` in their
+path come at `rate` bytes a second. nginx and fcgiwrap are Debian's; what is started here is ended by
+process id.
 """
 
 import base64
@@ -31,7 +32,10 @@ CONFIG = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log warn;
 events {{ worker_connections 256; }}
 http {{
+    log_format times "$msec $request_time $request_method $uri";
+    map $uri $rate {{ ~slow {rate}; default 0; }}
     access_log {folder}/access.log;
+    access_log {folder}/times.log times;
     client_body_temp_path {folder}/body; fastcgi_temp_path {folder}/fastcgi; proxy_temp_path {folder}/proxy;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     server {{
@@ -39,6 +43,7 @@ http {{
         server_name {host};
         ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
         ssl_protocols {protocols};
+        limit_rate $rate;
         location ~ ^/private/ {{
             if ($http_authorization != "{authorization}") {{
                 add_header WWW-Authenticate 'Basic realm="git"' always;
@@ -65,7 +70,7 @@ BACKEND = """
             fastcgi_param CONTENT_TYPE $content_type;
             fastcgi_param CONTENT_LENGTH $content_length;
             fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
-            fastcgi_buffering off;
+            fastcgi_buffering {buffering}; fastcgi_max_temp_file_size 0;
 """
 
 
@@ -100,9 +105,11 @@ def run(*words, cwd=None, data=None):
 class GitServer:
     token = "s3cret-canary-0f8fad5bd9cb469fa16570867728950e"
 
-    def __init__(self, folder, start=True, protocols="TLSv1.2 TLSv1.3"):
+    def __init__(self, folder, start=True, protocols="TLSv1.2 TLSv1.3", rate=0, workers=4):
         self.folder = str(folder)
         self.protocols = protocols
+        self.rate = rate  # bytes a second; 0: as fast as it goes
+        self.workers = workers  # requests that git serves at once
         self.port = free_ports(1)[0]
         self.places = "location ~ ^/renamed/(.*)$ { return 301 https://$http_host/o/$1?$args; }"
         self.processes = []
@@ -139,17 +146,18 @@ class GitServer:
 
     def start(self):
         self.make_certificates()
-        backend = BACKEND.format(folder=self.folder, program=find("git-http-backend"))
+        backend = BACKEND.format(folder=self.folder, program=find("git-http-backend"),
+                                 buffering="on" if self.rate else "off")  # else there is no rate
         config = os.path.join(self.folder, "nginx.conf")
         with open(config, "w", encoding="utf-8") as file:
             file.write(CONFIG.format(folder=self.folder, port=self.port, host=HOST, backend=backend,
-                                     protocols=self.protocols, places=self.places,
+                                     protocols=self.protocols, places=self.places, rate=self.rate,
                                      authorization=self.authorization()))
         sock = os.path.join(self.folder, "cgi.sock")
         if os.path.exists(sock):
             os.unlink(sock)
         with open(os.path.join(self.folder, "out"), "ab") as out:
-            for words in ([find("fcgiwrap"), "-c", "4", "-s", "unix:" + sock],
+            for words in ([find("fcgiwrap"), "-c", str(self.workers), "-s", "unix:" + sock],
                           [find("nginx"), "-p", self.folder, "-e", self.folder + "/error.log", "-c",
                            config]):
                 self.processes.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out,
@@ -191,6 +199,20 @@ class GitServer:
     def requests(self):
         with open(os.path.join(self.folder, "access.log"), encoding="utf-8") as file:
             return file.read().splitlines()
+
+    def busiest(self, part):
+        """How many packs of repositories with `part` in their path were under way at once, at most."""
+        edges = []
+        with open(os.path.join(self.folder, "times.log"), encoding="utf-8") as file:
+            for line in file:
+                end, seconds, method, path = line.split(None, 3)
+                if method == "POST" and part in path:
+                    edges += [(float(end) - float(seconds), 1), (float(end), -1)]
+        busy = most = 0
+        for _, step in sorted(edges):
+            busy += step
+            most = max(most, busy)
+        return most
 
     # ---- for a node ----
 

@@ -1,0 +1,177 @@
+"""Repositories are cloned after the 202: how many at once, how long, and until when; on one node."""
+
+import json
+import os
+import re
+import signal
+import time
+
+import gitserver
+import pytest
+import zips
+from node import Node
+from processes import descendants
+
+if gitserver.missing():
+    pytest.skip(gitserver.missing(), allow_module_level=True)
+
+RATE = 20000  # bytes a second, of each slow repository
+PINNED = re.compile(r"/tree/[0-9a-f]{40}$")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with gitserver.GitServer(tmp_path_factory.mktemp("git"), rate=RATE, workers=12) as running:
+        running.repository("o/quick", {"test_a.py": zips.passing(1)})
+        for name in ("one", "two"):
+            running.repository("slow/" + name, slow_files(3))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def odd(server):
+    with gitserver.OddServer(server) as running:
+        yield running
+
+
+def slow_files(seconds):
+    """What takes so long to send."""
+    return {"test_a.py": zips.passing(1), "data": os.urandom(int(RATE * seconds))}
+
+
+def make(server, odd, folder, *more):
+    return Node(folder, *server.node_options(), *odd.node_options(), *more, env=server.node_env())
+
+
+@pytest.fixture(scope="module")
+def node(server, odd, tmp_path_factory):
+    with make(server, odd, tmp_path_factory.mktemp("node")) as running:
+        yield running
+        assert running.stop() == 0, running.tail()
+
+
+def submit(node, projects, **more):
+    answer = node.request("POST", "/evaluation", json.dumps({"projects": projects, **more}),
+                          {"Content-Type": "application/json"})
+    assert answer.status == 202, answer
+    return answer.json()["id"]
+
+
+def fetching(node):
+    """The children that fetch."""
+    found = []
+    for pid in descendants(node.pid):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                found += [pid] if file.read().endswith(b"--helper\0fetch\0") else []
+        except OSError:
+            pass
+    return found
+
+
+def left_behind(node):
+    return [path for path in node.files() if "clone-" in path or "upload-" in path]
+
+
+def test_the_answer_does_not_wait_for_the_clone(node, server):
+    began = time.monotonic()
+    id = submit(node, [server.url("slow/one")])
+    assert time.monotonic() - began < 1.5, "it takes three to clone"
+    seen = []
+
+    def look():
+        project = node.evaluation(id)["projects"]["one"]
+        seen.append((project.get("fetch"), project["source"]))
+        return PINNED.search(project["source"])
+
+    node.wait_until(look, "a commit", 30)
+    phases = {fetch["phase"] for fetch, _ in seen if fetch}
+    assert phases <= {"waiting", "connecting", "receiving", "indexing"} and "receiving" in phases
+    amounts = [fetch["received_bytes"] for fetch, _ in seen if fetch]
+    assert amounts == sorted(amounts) and len(set(amounts)) >= 3 and amounts[-1] > RATE
+    assert all(fetch["tries"] == 1 for fetch, _ in seen if fetch and fetch["phase"] == "receiving")
+    document = node.wait_done(id)
+    assert "fetch" not in document["projects"]["one"]
+    assert document["projects"]["one"]["passed"] == 1
+    assert not left_behind(node)
+
+
+def test_news_of_a_clone_change_the_tag(node, server):
+    id = submit(node, [server.url("slow/one")])
+    node.wait_until(lambda: fetching(node), "a clone", 10)
+    tags = set()
+    while "fetch" in node.evaluation(id)["projects"]["one"]:
+        answer = node.get(f"/evaluation/{id}")
+        same = node.get(f"/evaluation/{id}", headers={"If-None-Match": answer.headers["etag"]})
+        tags.add(answer.headers["etag"])
+        assert same.status in (200, 304)
+        time.sleep(0.1)
+    assert len(tags) >= 3
+    node.wait_done(id)
+
+
+def test_so_many_at_once_and_no_more(server, odd, tmp_path):
+    for number in range(20):
+        server.repository(f"slow/many-{number}", slow_files(1.5))
+    with make(server, odd, tmp_path, "--git-at-once", "5") as node:
+        id = submit(node, [server.url(f"slow/many-{number}") for number in range(20)])
+        small = submit(node, [server.url("o/quick")])
+        assert len(fetching(node)) <= 5
+        node.wait_until(lambda: PINNED.search(node.evaluation(small)["projects"]["quick"]["source"]),
+                        "the small one is cloned", 20, pause=0.01)
+        large = node.evaluation(id)["projects"].values()
+        assert any("fetch" in project for project in large), "the small one did not wait for all"
+        document = node.wait_done(id)
+    assert [project["passed"] for project in document["projects"].values()] == [1] * 20
+    assert server.busiest("slow/many-") == 5
+
+
+def test_one_that_hangs_is_killed_at_its_limit(server, odd, tmp_path):
+    """A child that does nothing at all; the node answers meanwhile."""
+    with make(server, odd, tmp_path, "--git-timeout", "2s") as node:
+        id = submit(node, [odd.url("silent/x")])
+        node.wait_until(lambda: [seen for seen in odd.seen if "silent/x" in seen[0]], "a request", 10)
+        (stuck,) = fetching(node)
+        os.kill(stuck, signal.SIGSTOP)
+        took = []
+        deadline = time.monotonic() + 20
+        while fetching(node):
+            assert time.monotonic() < deadline, "it is still there"
+            began = time.monotonic()
+            assert node.get("/healthz").status == 200
+            took.append(time.monotonic() - began)
+        print(f"/healthz: median {sorted(took)[len(took) // 2] * 1e3:.1f} ms, most "
+              f"{max(took) * 1e3:.1f} ms of {len(took)}")
+        assert sorted(took)[len(took) * 9 // 10] < 0.1
+        document = node.wait_done(id)
+        assert "(repo-timeout)" in document["projects"]["x"]["message"]
+        assert document["projects"]["x"]["blame"] == "cluster" and document["incomplete"]
+        assert not left_behind(node)
+
+
+def test_a_client_that_leaves_changes_nothing_and_a_cancel_does(node, odd):
+    id = submit(node, [odd.url("silent/y")])
+    node.wait_until(lambda: fetching(node), "a clone", 10)
+    assert node.request("DELETE", f"/evaluation/{id}").status in (200, 202, 204)
+    node.wait_until(lambda: not fetching(node), "no clone", 10)
+    document = node.wait_done(id, 20)
+    assert document["status"] == "cancelled"
+    node.wait_until(lambda: not left_behind(node), "no folder", 10)
+
+
+def test_a_node_that_is_killed_goes_on_by_itself(server, odd, tmp_path):
+    server.repository("private/slow", slow_files(2))
+    with make(server, odd, tmp_path) as node:
+        id = submit(node, [server.url("private/slow"), server.url("slow/two")],
+                    auth_token=server.token)
+        node.wait_until(lambda: len(fetching(node)) == 2, "two clones", 10)
+        (sealed,) = [path for path in node.files() if path.endswith(".sealed")]
+        assert os.stat(os.path.join(node.data, sealed)).st_mode & 0o777 == 0o600
+        node.kill()
+        node.start()
+        document = node.wait_done(id)
+        assert [document["projects"][name]["passed"] for name in ("slow", "two")] == [1, 1]
+        assert all(PINNED.search(project["source"]) for project in document["projects"].values())
+        node.wait_until(lambda: not [path for path in node.files() if path.endswith(".sealed")],
+                        "the token is gone", 10)
+        assert not left_behind(node)
