@@ -70,7 +70,7 @@ int repositories_name(const struct git_request *request, const struct git_hosts 
                       struct intake_result *out, struct git_url *token_for, struct err *err)
 {
     size_t good = 0;
-    int rc = 0;
+    struct err first = ERR_INIT;
     *out = (struct intake_result){.projects =
                                       mem_new_array(request->url_count + 1, sizeof *out->projects)};
     for (size_t i = 0; i < request->url_count; i++) {
@@ -83,9 +83,12 @@ int repositories_name(const struct git_request *request, const struct git_hosts 
             continue;
         }
         add_bad(out, request->urls[i], &why);
-        if (!rc)
-            rc = err_refuse(err, why.code, why.reason, "projects[%zu]: %.400s", i, why.text);
+        if (first.code == ERR_NONE)
+            (void)err_refuse(&first, why.code, why.reason, "projects[%zu]: %.400s", i, why.text);
     }
     qsort(out->projects, out->project_count, sizeof *out->projects, by_name);
-    return good > 0 ? 0 : rc;
+    if (good > 0)
+        return 0;
+    *err = first;
+    return first.code;
 }

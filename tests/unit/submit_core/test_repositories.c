@@ -70,6 +70,7 @@ static void one_that_is_wrong_fails_alone(void **unused)
     const char *const urls[] = {"https://me:hunter2@github.com/o/r", "https://elsewhere.org/o/r",
                                 "https://git.example.org:8443/o/r"};
     assert_int_equal(name(urls, 3), 0);
+    assert_int_equal(err.code, ERR_NONE);
     assert_non_null(strstr(project("project-1")->failure, "(repo-url)"));
     assert_null(strstr(project("project-1")->source, "hunter2"));
     assert_non_null(strstr(project("project-2")->failure, "(repo-host)"));
