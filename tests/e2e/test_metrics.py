@@ -357,8 +357,8 @@ def test_every_query_has_an_answer(watched):
 
 def check_what_it_says(mesh, server):
     assert server.query("sum(up)")[0]["value"][1] == "4"
-    modules = server.query("sum(testmesh_modules_total)")[0]["value"][1]
-    assert int(modules) >= 4 * len(MIXED)
+    server.wait(lambda: int(server.query("sum(testmesh_modules_total)")[0]["value"][1]) >= 4 * len(MIXED),
+                "all modules are counted", 10)
     firing = {alert for alert, rule in server.rules().items()
               if any(one["state"] == "firing" for one in rule["alerts"])}
     assert not firing & {"TestmeshMembersDisagree", "TestmeshStoreStopped", "TestmeshAllDown"}, firing
