@@ -2,6 +2,8 @@
 
 #include "proto/base/mem.h"
 
+#include <string.h>
+
 #define OBJECTS_MAX 1000000 /* of one pack: a large tree without its history has a tenth */
 #define SILENCE_MS  20000   /* a git server that works says so every five seconds */
 
@@ -15,6 +17,16 @@ int git_policy_check(const struct node_options *options, struct err *err)
         if (git_network_parse(&network, options->git_allow_address.items[i], err))
             return err_wrap(err, "--git-allow-address");
     }
+    for (size_t i = 0; i < options->status_api.count; i++)
+        if (status_api_check(options->status_api.items[i], err))
+            return err_wrap(err, "--status-api");
+    const char *url = options->public_url;
+    if (url && ((strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) ||
+                strpbrk(url, " \t\"<>?#") || url[strlen(url) - 1] == '/'))
+        return err_set(err, ERR_INVALID,
+                       "--public-url %.200s: must be http(s)://HOST[/PATH], without a slash at its "
+                       "end",
+                       url);
     return 0;
 }
 
@@ -52,6 +64,22 @@ void git_policy_init(struct git_policy *self, const struct node_options *options
                                              .program = program},
                                   .at_once = (unsigned)options->git_at_once,
                                   .timeout_ms = options->git_timeout_ms};
+}
+
+void git_policy_statuses(const struct git_policy *self, const struct node_options *options,
+                         const char *program, struct statuses_config *out)
+{
+    union {
+        char **in;
+        const char *const *out;
+    } apis = {.in = options->status_api.items};
+    *out = (struct statuses_config){
+        .policy = {.also = {self->networks, options->git_allow_address.count},
+                   .ca_file = self->ca_file,
+                   .ca_dir = self->ca_dir,
+                   .program = program},
+        .apis = apis.out,
+        .api_count = options->status_api.count};
 }
 
 void git_policy_fini(struct git_policy *self)

@@ -7,6 +7,7 @@
 #include "runner/env/describe.h"
 #include "runner/env/env.h"
 #include "runner/git/fetch.h"
+#include "runner/git/status.h"
 #include "runner/intake/intake.h"
 #include "runner/jail/jail.h"
 
@@ -35,6 +36,7 @@ static const struct helper helpers[] = {
     {"intake", helper_intake_main, false},
     {"materialise", helper_materialise_main, false},
     {"fetch", helper_fetch_main, false},
+    {"status", helper_status_main, false},
 };
 
 static int run_helper(int argc, char **argv)

@@ -260,6 +260,8 @@ static int open_host(struct node *self, struct err *err)
     struct archive_limits limits = archive_limits(options);
     struct clones_config clones;
     git_policy_init(&self->git, options, &limits, self->program, &clones);
+    struct statuses_config statuses;
+    git_policy_statuses(&self->git, options, self->program, &statuses);
     self->host = host_new(
         &(struct host_config){.base = self->base,
                               .store = self->store,
@@ -270,6 +272,8 @@ static int open_host(struct node *self, struct err *err)
                                            .limits = module_limits(options),
                                            .tier = self->is_sandboxed ? self->jail.tier : 0},
                               .clones = clones,
+                              .statuses = statuses,
+                              .public_url = options->public_url,
                               .data = options->data,
                               .cluster = options->cluster,
                               .name = self->name,

@@ -115,6 +115,12 @@ static const struct opt_row rows[] = {
      .help = "Host that repositories are fetched from, beside github.com and gitlab.com"},
     {ROW("git-allow-address", "GIT_ALLOW_ADDRESS", OPT_LIST, git_allow_address), .metavar = "CIDR",
      .help = "Addresses that such a host may have though they are not public"},
+    {ROW("status-api", "STATUS_API", OPT_LIST, status_api), .metavar = "HOST=URL",
+     .help =
+         "Where commit statuses of a host's repositories are told; usually https://HOST/api/v3, "
+         "and known for github.com and gitlab.com"},
+    {ROW("public-url", "PUBLIC_URL", OPT_STRING, public_url), .metavar = "URL",
+     .help = "Where people reach this mesh: for links in commit statuses"},
     {ROW("git-timeout", "GIT_TIMEOUT", OPT_DURATION, git_timeout_ms), .min = SECOND, .max = HOUR,
      .fallback = "120s", .help = "Time to fetch one repository, from when its turn has come"},
     {ROW("git-bytes", "GIT_BYTES", OPT_BYTES, git_bytes), .min = 64 * KIB, .max = TIB,

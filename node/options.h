@@ -62,6 +62,8 @@ struct node_options {
     /* repositories */
     struct opt_list git_host;          /* beside github.com and gitlab.com: NAME or NAME:PORT */
     struct opt_list git_allow_address; /* networks that are fine though not public */
+    struct opt_list status_api;        /* where a host takes commit statuses */
+    char *public_url;                  /* of the mesh; NULL: a node's own address */
     uint64_t git_timeout_ms;           /* for one repository, from its turn */
     uint64_t git_bytes;                /* received, one repository */
     int64_t git_at_once;

@@ -62,6 +62,14 @@ static int read_name(struct git_request *self, const json_t *value, struct err *
     return 0;
 }
 
+static int read_statuses(struct git_request *self, const json_t *value, struct err *err)
+{
+    if (!json_is_boolean(value) && !json_is_null(value))
+        return bad(err, "unprocessable", "statuses must be true or false");
+    self->statuses = json_is_true(value);
+    return 0;
+}
+
 static int read_member(struct git_request *self, const char *key, const json_t *value,
                        struct err *err)
 {
@@ -71,10 +79,12 @@ static int read_member(struct git_request *self, const char *key, const json_t *
         return read_projects(self, value, err);
     if (strcmp(key, "name") == 0)
         return read_name(self, value, err);
+    if (strcmp(key, "statuses") == 0)
+        return read_statuses(self, value, err);
     if (strcmp(key, "options") != 0)
         return err_refuse(err, ERR_UNPROCESSABLE, "unprocessable",
-                          "there is no member \"%.40s\" beside auth_token, projects, name and "
-                          "options",
+                          "there is no member \"%.40s\" beside auth_token, projects, statuses, "
+                          "name and options",
                           key);
     if (json_is_null(value))
         return 0;
@@ -103,7 +113,7 @@ static void digest(struct git_request *self)
             buf_puts(&text, self->urls[i]);
         hash_update(&state, buf_str(&text), text.len + 1);
     }
-    const char *const rest[] = {"", self->name, self->options};
+    const char *const rest[] = {self->statuses ? "statuses" : "", self->name, self->options};
     for (size_t i = 0; i < countof(rest); i++)
         hash_update(&state, rest[i] ? rest[i] : "", rest[i] ? strlen(rest[i]) + 1 : 1);
     hash_final(&state, &self->digest);
@@ -123,6 +133,9 @@ int git_request_read(struct git_request *self, char *text, size_t len, struct er
     wipe(json_object_get(root, "auth_token"));
     if (!rc && self->url_count == 0)
         rc = bad(err, "bad-projects", "projects is missing: a list of URLs of repositories");
+    if (!rc && self->statuses && !self->token)
+        rc = bad(err, "statuses-token",
+                 "statuses are told with auth_token, and there is none in the request");
     if (!rc)
         digest(self);
     return rc;

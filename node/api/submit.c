@@ -199,6 +199,7 @@ static void submit_request(struct upload *self)
                           .body = self->digest,
                           .key = self->key,
                           .secret = self->secret,
+                          .statuses = self->statuses,
                           .projects = projects,
                           .project_count = result->project_count};
     owned_mem char *more_ignored = NULL;
@@ -361,6 +362,7 @@ static bool start_repositories(struct upload *self)
         return false;
     if (self->git.token)
         put_secret(self, &first);
+    self->statuses = self->git.statuses;
     git_request_fini(&self->git);
     adopt(self);
     return true;

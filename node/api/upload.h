@@ -38,6 +38,7 @@ struct upload {
     struct git_request git; /* of UPLOAD_REPOSITORIES */
     struct hash secret;     /* its token's blob, sealed, once it is asked for; or none */
     bool is_submitted;      /* it is the mesh's now */
+    bool statuses; /* of the commits, are to be told */
     struct intake *intake;
     struct intake_result result;
     struct intake_result overlay;

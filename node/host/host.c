@@ -241,6 +241,7 @@ struct host *host_new(const struct host_config *config, struct err *err)
         return NULL;
     }
     host_open_clones(self);
+    host_open_statuses(self);
     return self;
 }
 
@@ -252,6 +253,12 @@ int host_listen(struct host *self, const char *address, bool links, uint16_t *po
 void host_adopt(int fd_owned, const void *first, size_t len, void *host)
 {
     net_adopt(fd_owned, first, len, ((struct host *)host)->net);
+}
+
+static void on_document(void *arg, const struct doc *doc, unsigned changed)
+{
+    host_copy_blobs(arg, doc, changed);
+    host_note_statuses(arg, doc);
 }
 
 static struct mesh *make_mesh(struct host *self, const struct wire_addr *addr, uint16_t http_port,
@@ -295,7 +302,7 @@ int host_start(struct host *self, const char *address, const struct wire_addr *m
     host_read_peers(self, &peers);
     self->mesh = make_mesh(self, mesh, http_port, peers.len > 0 || self->config.join_count > 0);
     host_join_peers(self, &peers);
-    store_watch(self->config.store, host_copy_blobs, self);
+    store_watch(self->config.store, on_document, self);
     host_sweep_secrets(self, true);
     host_resolve_joins(self);
     event_add(self->resolve, &(struct timeval){.tv_sec = RESOLVE_S});
@@ -312,6 +319,7 @@ void host_free(struct host *self)
         return;
     store_watch(self->config.store, NULL, NULL);
     host_free_cloning(self);
+    host_free_statuses(self);
     blobs_free(self->blobs);
     net_free(self->net);
     executor_free(self->executor);

@@ -6,6 +6,7 @@
 
 #include "node/eval/clones.h"
 #include "node/eval/executor.h"
+#include "node/eval/statuses.h"
 #include "node/eval/secret.h"
 #include "node/mesh/mesh.h"
 #include "node/net/net.h"
@@ -18,6 +19,8 @@ struct host_config {
     struct store *store;
     struct executor_config executor; /* its events and base are set here */
     struct clones_config clones;     /* its policy and limits; the rest is set here */
+    struct statuses_config statuses; /* its policy and addresses; the rest is set here */
+    const char *public_url;          /* of this node for people; NULL: its own address */
     const char *data;                /* the data folder, for the list of peers */
     const char *cluster;
     const char *name;     /* of this node, for people */

@@ -88,6 +88,8 @@ struct join {
     struct join *next;
 };
 
+struct telling;
+
 struct host {
     struct host_config config;
     char *peers_path;
@@ -103,6 +105,9 @@ struct host {
     struct forgotten *forgotten;
     unsigned watched;  /* seconds, since secrets were swept */
     struct mesh *mesh; /* NULL before host_start() */
+    struct statuses *statuses;
+    struct telling *tellings; /* evaluations whose commits' statuses this node tells */
+    struct event *statuses_timer;
     struct mesh_out out;
     struct event *timer;
     struct event *take_laters;
@@ -180,6 +185,14 @@ void host_remove_secrets(struct host *self);
  * or that came when it was not needed any more. */
 void host_sweep_secrets(struct host *self, bool is_start);
 void host_free_cloning(struct host *self);
+
+/* ---- statuses.c ------------------------------------------------------------------------------ */
+
+void host_open_statuses(struct host *self);
+
+/* A document has changed: what its commits' hosts are to be told. */
+void host_note_statuses(struct host *self, const struct doc *doc);
+void host_free_statuses(struct host *self);
 
 /* ---- peers.c --------------------------------------------------------------------------------- */
 

@@ -7,10 +7,10 @@
 #include "runner/git/client.h"
 #include "runner/git/export.h"
 #include "runner/git/fetch.h"
+#include "runner/git/locked.h"
 #include "runner/git/progress.h"
 #include "runner/git/reason.h"
 #include "runner/git/request.h"
-#include "runner/intake/lockin.h"
 #include "runner/intake/manifest.h"
 
 #include <curl/curl.h>
@@ -18,14 +18,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #define TRIES_MAX   4
 #define BACK_OFF_MS 500u
 #define PATIENCE_MS 15000u /* the longest that a host may ask us to wait */
-#define DNS_PORT    53
 #define TELL_MS     500u
 #define OBJECT_TIMES                                                                               \
     2 /* an object may be so much larger than a file: it is refused by name then                   \
@@ -44,46 +42,16 @@ struct task {
     uint64_t told_ms;
 };
 
-/* What a library reads to find names and certificates. Nothing of it is secret. */
-static const char *const system_files[] = {"/etc/resolv.conf",
-                                           "/etc/hosts",
-                                           "/etc/host.conf",
-                                           "/etc/nsswitch.conf",
-                                           "/etc/gai.conf",
-                                           "/etc/services",
-                                           "/etc/protocols",
-                                           "/etc/localtime",
-                                           "/etc/ld.so.cache",
-                                           "/etc/ssl/certs",
-                                           "/etc/ssl/openssl.cnf",
-                                           "/etc/ca-certificates",
-                                           "/etc/pki",
-                                           "/usr/lib",
-                                           "/usr/lib64",
-                                           "/usr/local/share/ca-certificates",
-                                           "/usr/share/ca-certificates",
-                                           "/lib",
-                                           "/lib64",
-                                           "/dev/urandom",
-                                           "/dev/null"};
-
 static void lock(const struct task *self)
 {
-    const char *readable[countof(system_files) + 3];
-    size_t count = countof(system_files);
-    const uint16_t ports[] = {self->url.port, DNS_PORT};
-    memcpy(readable, system_files, sizeof system_files);
-    if (self->request.ca_file)
-        readable[count++] = self->request.ca_file;
-    if (self->request.ca_dir)
-        readable[count++] = self->request.ca_dir;
-    readable[count] = NULL;
     uint64_t most = self->request.limits.project_bytes;
     if (most < self->request.bytes_max)
         most = self->request.bytes_max;
-    (void)prctl(PR_SET_DUMPABLE, 0); /* the token is in our memory */
-    lockin_with_network(self->out_fd, most + most / 8 + (64u << 20),
-                        &(struct lockin_network){readable, ports, countof(ports)});
+    locked_enter(&(struct locked){.dir_fd = self->out_fd,
+                                  .file_bytes = most + most / 8 + (64u << 20),
+                                  .ca_file = self->request.ca_file,
+                                  .ca_dir = self->request.ca_dir,
+                                  .port = self->url.port});
 }
 
 /* ---- progress -------------------------------------------------------------------------------- */

@@ -11,14 +11,15 @@
 
 #define NETWORKS_MAX 64
 
-static void put_networks(const struct request *self, struct json_out *json)
+void request_put_networks(const struct git_networks *networks, struct json_out *json)
 {
     json_out_key(json, "networks");
     json_out_open_array(json);
-    for (size_t i = 0; i < self->network_count; i++) {
+    for (size_t i = 0; i < networks->count; i++) {
+        const struct git_network *item = &networks->items[i];
         char address[INET6_ADDRSTRLEN];
-        inet_ntop(AF_INET6, self->networks[i].bytes, address, sizeof address);
-        owned_mem char *text = mem_printf("%s/%u", address, self->networks[i].bits);
+        inet_ntop(AF_INET6, item->bytes, address, sizeof address);
+        owned_mem char *text = mem_printf("%s/%u", address, item->bits);
         json_out_str(json, text);
     }
     json_out_close_array(json);
@@ -44,21 +45,22 @@ void request_write(const struct request *self, struct buf *out)
         json_out_key_str(&json, "ca_file", self->ca_file);
     if (self->ca_dir)
         json_out_key_str(&json, "ca_dir", self->ca_dir);
-    put_networks(self, &json);
+    request_put_networks(&(struct git_networks){self->networks, self->network_count}, &json);
     json_out_close_object(&json);
 }
 
-static int read_networks(struct request *self, const json_t *list, struct err *err)
+int request_read_networks(const json_t *root, struct git_network **items, size_t *count,
+                          struct err *err)
 {
-    size_t count = json_array_size(list);
-    if (!json_is_array(list) || count > NETWORKS_MAX)
+    const json_t *list = json_object_get(root, "networks");
+    size_t size = json_array_size(list);
+    if (!json_is_array(list) || size > NETWORKS_MAX)
         return err_set(err, ERR_INVALID, "networks");
-    self->networks = mem_new_array(count + 1, sizeof *self->networks);
-    for (size_t i = 0; i < count; i++) {
-        const char *text = json_string_value(json_array_get(list, i));
-        if (!text || git_network_parse(&self->networks[i], text, err))
+    *items = mem_new_array(size + 1, sizeof **items);
+    for (*count = 0; *count < size; (*count)++) {
+        const char *text = json_string_value(json_array_get(list, *count));
+        if (!text || git_network_parse(&(*items)[*count], text, err))
             return err_set(err, ERR_INVALID, "networks");
-        self->network_count++;
     }
     return 0;
 }
@@ -89,7 +91,7 @@ int request_read(struct request *self, const char *text, size_t len, struct err 
         !read_number(root, "timeout_ms", &self->timeout_ms) ||
         !read_number(root, "silence_ms", &self->silence_ms))
         return err_set(err, ERR_INVALID, "a member is absent or wrong");
-    return read_networks(self, json_object_get(root, "networks"), err);
+    return request_read_networks(root, &self->networks, &self->network_count, err);
 }
 
 void request_fini(struct request *self)

@@ -4,11 +4,10 @@
 #define GIT_REQUEST_H
 
 #include "proto/base/buf.h"
+#include "proto/base/json.h"
 #include "runner/git/address.h"
 #include "runner/git/url.h"
 #include "runner/intake/archive.h"
-
-#include <jansson.h>
 
 /* A pipe takes so many bytes before anybody reads. */
 #define REQUEST_MAX ((size_t)60 << 10)
@@ -35,5 +34,11 @@ void request_write(const struct request *self, struct buf *out);
 /* Reads one; request_fini() in any case. Errors: ERR_INVALID. */
 int request_read(struct request *self, const char *text, size_t len, struct err *err) ERR_CHECKED;
 void request_fini(struct request *self);
+
+/* The member "networks" of a request. Reading: *items is the caller's to free in any case. Errors:
+ * ERR_INVALID. */
+void request_put_networks(const struct git_networks *networks, struct json_out *json);
+int request_read_networks(const json_t *root, struct git_network **items, size_t *count,
+                          struct err *err) ERR_CHECKED;
 
 #endif

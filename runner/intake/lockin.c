@@ -91,7 +91,8 @@ static void landlock(int dir_fd, const struct lockin_network *network)
         .parent_fd = dir_fd, .allowed_access = all.fs & ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE};
     if (network)
         let_out((int)rules, network, abi >= 4);
-    if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &below, 0) == 0)
+    if (dir_fd < 0 ||
+        syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &below, 0) == 0)
         (void)syscall(SYS_landlock_restrict_self, rules, 0);
     close((int)rules);
 }

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 /* For good: memory to 512 MiB, processor time to 120 s, files to `file_bytes`, no core file, no new
- * privileges, death with the parent; where the kernel has Landlock: no file but below `dir_fd`, and
- * no network. What is open stays usable. What the kernel does not have is left out: the parent's
- * limits and the checks themselves do not rest on it. */
+ * privileges, death with the parent; where the kernel has Landlock: no file but below `dir_fd` (-1:
+ * none at all), and no network. What is open stays usable. What the kernel does not have is left
+ * out: the parent's limits and the checks themselves do not rest on it. */
 void lockin(int dir_fd, uint64_t file_bytes);
 
 /* The same for a helper that needs a network: beside `dir_fd` it may read what is named here, and
