@@ -23,12 +23,19 @@ void tunnel_arm(struct tunnel *self, uint32_t ms)
               &(struct timeval){.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000});
 }
 
+/* Nobody waits for the answer any more. */
+static void forget_question(struct tunnel *self)
+{
+    if (self->question)
+        self->question->tunnel = NULL;
+    self->question = NULL;
+}
+
 void tunnel_end(struct tunnel *self_owned)
 {
     struct egress_client *client = self_owned->client;
     LIST_REMOVE(self_owned, links);
-    if (self_owned->question)
-        self_owned->question->tunnel = NULL;
+    forget_question(self_owned);
     if (self_owned->out)
         bufferevent_free(self_owned->out);
     bufferevent_free(self_owned->in);
@@ -82,6 +89,7 @@ static void on_gone(struct bufferevent *side, short what, void *arg)
 static void answer(struct tunnel *self, unsigned status, const char *words)
 {
     self->state = TUNNEL_ANSWERING;
+    forget_question(self);
     if (self->out)
         bufferevent_free(steal_ptr(&self->out));
     bufferevent_setcb(self->in, on_drop, on_answered, on_gone, self);
