@@ -28,13 +28,13 @@ die() {
 
 # ---- set-up -------------------------------------------------------------------------------------
 
-missing_packages() {
+missing_packages() { # FILE
     local package
     while read -r package; do
         [[ -z $package || $package == \#* ]] && continue
         [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
             printf '%s\n' "$package"
-    done <deps/debian.txt
+    done <"$1"
 }
 
 as_root() {
@@ -57,7 +57,7 @@ install_packages() {
         say "This is no Debian: make sure that what deps/debian.txt names is there."
         return 0
     fi
-    mapfile -t missing < <(missing_packages)
+    mapfile -t missing < <(missing_packages deps/debian.txt)
     [[ ${#missing[@]} -eq 0 ]] && return 0
     local line="apt-get install -y --no-install-recommends ${missing[*]}"
     if ! can_be_root; then
@@ -70,6 +70,18 @@ install_packages() {
         tail -n 20 "$state/apt.log" >&2
         die "apt-get failed; all it said is in $state/apt.log"
     }
+}
+
+# What the large tests alone use. Without it they are skipped, and say so.
+install_for_full() {
+    local -a missing
+    mapfile -t missing < <(missing_packages deps/debian-full.txt)
+    [[ ${#missing[@]} -eq 0 ]] && return 0
+    step "installing for the large tests: ${missing[*]}"
+    if ! command -v dpkg-query >/dev/null || ! can_be_root ||
+        ! as_root "$root/deps/install.sh" "$state/apt-full.log" "${missing[@]}"; then
+        say "    (not installed; tests that need it are skipped)"
+    fi
 }
 
 # uv installs environments several times faster than pip. It lives in a folder of its own, so that
@@ -354,6 +366,7 @@ END
 
 verb_test() {
     set_up
+    [[ " $* " != *' --full '* ]] || install_for_full
     # A build that fails is a test that fails: the last line stays one that a machine can read.
     if ! { build release testmesh mesh-sim && build debug all check-programs && build fuzz fuzzers; }; then
         say "0 passed, 1 failed, 0 skipped"

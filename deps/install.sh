@@ -52,7 +52,9 @@ apt-get install -y --no-install-recommends "$@" </dev/null >>"$log" 2>&1 &
 apt=$!
 code=0
 wait "$apt" || code=$?
-if [[ $code -eq 0 && " $* " == *' nginx '* ]] && command -v update-rc.d >/dev/null; then
-    update-rc.d nginx disable >>"$log" 2>&1 || true # its unit would start at the next boot
-fi
+for service in nginx prometheus; do # their units would start at the next boot
+    if [[ $code -eq 0 && " $* " == *" $service "* ]] && command -v update-rc.d >/dev/null; then
+        update-rc.d "$service" disable >>"$log" 2>&1 || true
+    fi
+done
 exit "$code"
