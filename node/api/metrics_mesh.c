@@ -267,6 +267,18 @@ static const struct family families[] = {
      "Results that their owner had to be told again.",
      NULL,
      {{"agent", "resent", NULL}}},
+    {EXPOSITION_COUNTER,
+     "testmesh_commit_statuses_total",
+     "Commits' statuses that git hosts were told, or not.",
+     "outcome",
+     {{"statuses", "sent", "sent"},
+      {"statuses", "failed", "failed"},
+      {"statuses", "dropped", "dropped"}}},
+    {EXPOSITION_GAUGE,
+     "testmesh_commit_statuses_waiting",
+     "Statuses that have not been told yet.",
+     NULL,
+     {{"statuses", "waiting", NULL}}},
 };
 
 struct found {

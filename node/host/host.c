@@ -379,10 +379,19 @@ static void on_net_counter(void *arg, const char *name, uint64_t value)
     counting->fn(counting->arg, "net", name, value);
 }
 
+static void on_status_counter(void *arg, const char *name, uint64_t value)
+{
+    const struct counting *counting = arg;
+    counting->fn(counting->arg, "statuses", name, value);
+}
+
 void host_each_counter(const struct host *self, mesh_counter_fn *fn, void *arg)
 {
-    net_each_stat(self->net, on_net_counter, &(struct counting){.fn = fn, .arg = arg});
+    struct counting counting = {.fn = fn, .arg = arg};
+    net_each_stat(self->net, on_net_counter, &counting);
     mesh_each_counter(self->mesh, fn, arg);
+    statuses_each_counter(self->statuses, on_status_counter, &counting);
+    on_status_counter(&counting, "waiting", statuses_waiting(self->statuses));
 }
 
 void host_on_final(struct host *self, host_final_fn *fn, void *arg)

@@ -117,7 +117,8 @@ uint64_t host_self(const struct host *self); /* id_node_short() */
 /* What ran on this node: executor_stats(). */
 const struct executor_stats *host_executor_stats(const struct host *self);
 
-/* Calls `fn` for each counter of the network ("net") and of the mesh. */
+/* Calls `fn` for each counter of the network ("net"), of the mesh, and of what tells git hosts how
+ * commits stand ("statuses"). */
 void host_each_counter(const struct host *self, mesh_counter_fn *fn, void *arg);
 
 /* Looks for others at "192.168.1.20:5001", "name:5001" or "dns:name". Copies; goes on for ever.
