@@ -262,6 +262,7 @@ static int open_host(struct node *self, struct err *err)
     git_policy_init(&self->git, options, &limits, self->program, &clones);
     struct statuses_config statuses;
     git_policy_statuses(&self->git, options, self->program, &statuses);
+    clones.policy.egress = statuses.policy.egress = self->way_out.egress;
     self->host = host_new(
         &(struct host_config){.base = self->base,
                               .store = self->store,

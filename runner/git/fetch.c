@@ -7,6 +7,7 @@
 #include "runner/child/child.h"
 #include "runner/git/progress.h"
 #include "runner/git/request.h"
+#include "runner/git/way.h"
 #include "runner/intake/manifest.h"
 
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 
 struct fetch {
     struct child *child;
+    struct way way;
     struct buf out; /* what has not been read yet: in the end, the answer */
     bool is_answer; /* no more progress comes */
     bool is_too_long;
@@ -37,6 +39,7 @@ static void tidy(const struct fetch *self)
 
 static void fetch_free(struct fetch *self)
 {
+    way_close(&self->way);
     buf_fini(&self->out);
     free(self->out_dir);
     free(self);
@@ -107,6 +110,8 @@ static int read_facts(struct fetch_facts *self, const char *line, size_t len, st
     memcpy(self->branch, branch, strlen(branch) + 1);
     self->received_bytes = (uint64_t)received;
     self->tries = (uint32_t)tries;
+    if (json_in_bool(root, "shares_network", false))
+        way_note_shared();
     return 0;
 }
 
@@ -140,6 +145,8 @@ static void on_done(void *arg, struct child_result *child)
         rc = read_answer(self, &self->out, &facts, &result, &err);
     if (rc)
         tidy(self);
+    if (rc)
+        way_judge(&self->way, &err);
     self->done(self->arg, rc ? NULL : &result, &facts, &err);
     intake_result_fini(&result);
     fetch_free(self);
@@ -194,9 +201,19 @@ struct fetch *fetch_start(struct event_base *base, const struct fetch_spec *spec
                            .done = done,
                            .arg = arg,
                            .out_dir = mem_strdup(spec->out_dir)};
+    owned_buf url = BUF_INIT;
+    git_url_put_repository(spec->url, &url);
+    if (way_open(&self->way, spec->policy->egress, buf_str(&url), &spec->policy->also, err)) {
+        fetch_free(self);
+        return NULL;
+    }
+    const char *const argv[] = {program, "--helper", "fetch",
+                                way_fd_count(&self->way) ? WAY_WORD : NULL, NULL};
     const struct child_spec child = {
-        .argv = (const char *const[]){program, "--helper", "fetch", NULL},
+        .argv = argv,
         .stdin_fd = in,
+        .fds = &self->way.fd,
+        .fd_count = way_fd_count(&self->way),
         .out = {.kind = CHILD_BYTES, .on_bytes = on_bytes},
         .err = {.kind = CHILD_COLLECT, .head_bytes = COMPLAINT_BYTES},
         .limits = {.wall_ms = spec->timeout_ms + GRACE_MS,
@@ -204,6 +221,7 @@ struct fetch *fetch_start(struct event_base *base, const struct fetch_spec *spec
         .nice = 5,
     };
     self->child = child_start(base, &child, on_done, self, err);
+    way_passed(&self->way);
     if (!self->child) {
         fetch_free(self);
         return NULL;

@@ -11,6 +11,7 @@
 #include "runner/git/progress.h"
 #include "runner/git/reason.h"
 #include "runner/git/request.h"
+#include "runner/git/way.h"
 #include "runner/intake/manifest.h"
 
 #include <curl/curl.h>
@@ -40,6 +41,8 @@ struct task {
     const struct transport *transport; /* of this try */
     struct fetch_progress told;
     uint64_t told_ms;
+    bool has_way;
+    uint16_t proxy_port; /* 0: it connects by itself */
 };
 
 static void lock(const struct task *self)
@@ -51,7 +54,8 @@ static void lock(const struct task *self)
                                   .file_bytes = most + most / 8 + (64u << 20),
                                   .ca_file = self->request.ca_file,
                                   .ca_dir = self->request.ca_dir,
-                                  .port = self->url.port});
+                                  .port = self->proxy_port ? self->proxy_port : self->url.port});
+    way_filter();
 }
 
 /* ---- progress -------------------------------------------------------------------------------- */
@@ -130,6 +134,7 @@ static int try_once(struct task *self, uint32_t *wait_s, struct err *err)
     const struct git_networks also = {self->request.networks, self->request.network_count};
     const struct transport_spec spec = {.url = &self->url,
                                         .also = &also,
+                                        .proxy_port = self->proxy_port,
                                         .token = self->request.token,
                                         .ca_file = self->request.ca_file,
                                         .ca_dir = self->request.ca_dir,
@@ -195,6 +200,8 @@ static int run(struct task *self, const struct buf *text, struct err *err)
     if ((rc = git_url_parse(&self->url, self->request.url, &hosts, err)) ||
         (rc = open_folder(self, err)))
         return rc;
+    if (self->has_way)
+        self->proxy_port = way_enter();
     lock(self);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     rc = try_all(self, err);
@@ -211,6 +218,7 @@ static void put_facts(const struct task *self, struct buf *out)
     json_out_key_str(&json, "branch", self->facts.branch);
     json_out_key_uint(&json, "received", self->facts.received_bytes);
     json_out_key_uint(&json, "tries", self->facts.tries);
+    json_out_key_bool(&json, "shares_network", self->has_way && !self->proxy_port);
     json_out_close_object(&json);
     buf_putc(out, '\n');
 }
@@ -230,13 +238,13 @@ static int read_all(struct buf *out)
 
 int helper_fetch_main(int argc, char **argv)
 {
-    (void)argv;
-    struct task task = {.out_fd = -1};
+    bool has_way = argc == 2 && strcmp(argv[1], WAY_WORD) == 0;
+    struct task task = {.out_fd = -1, .has_way = has_way};
     struct err err = ERR_INIT;
     owned_buf in = BUF_INIT;
     owned_buf out = BUF_INIT;
-    if (argc != 1 || read_all(&in)) {
-        fputs("usage: fetch < REQUEST\n", stderr);
+    if ((argc != 1 && !has_way) || read_all(&in)) {
+        fputs("usage: fetch [" WAY_WORD "] < REQUEST\n", stderr);
         return 2;
     }
     int rc = run(&task, &in, &err);

@@ -6,6 +6,7 @@
 #include "runner/git/locked.h"
 #include "runner/git/request.h"
 #include "runner/git/status.h"
+#include "runner/git/way.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -30,6 +31,7 @@ struct task {
     size_t network_count;
     size_t received;
     bool is_address_refused;
+    uint16_t proxy_port; /* 0: it connects by itself */
     struct status_answer answer;
 };
 
@@ -40,7 +42,7 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
     struct task *self = arg;
     const struct git_networks also = {self->networks, self->network_count};
     (void)purpose;
-    if (!git_address_is_allowed(&address->addr, &also)) {
+    if (!self->proxy_port && !git_address_is_allowed(&address->addr, &also)) {
         self->is_address_refused = true;
         return CURL_SOCKET_BAD;
     }
@@ -120,7 +122,7 @@ static void set_up(CURL *curl, struct task *self, struct curl_slist *headers)
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    way_set_proxy(curl, self->proxy_port);
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, AGENT);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
@@ -153,6 +155,8 @@ static void ask(struct task *self)
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &self->answer.http);
     if (self->answer.http < 200)
         self->answer.http = 0;
+    if (way_refusal(curl) == 403)
+        self->is_address_refused = true;
     const char *words = self->is_address_refused ? "it has an address that is not public"
                         : self->answer.http      ? ""
                                                  : curl_easy_strerror(code);
@@ -208,6 +212,7 @@ static int write_answer(const struct status_answer *answer)
     json_out_key_int(&json, "http", answer->http);
     json_out_key_uint(&json, "retry_after_s", answer->retry_after_s);
     json_out_key_bool(&json, "is_limited", answer->is_limited);
+    json_out_key_bool(&json, "shares_network", answer->shares_network);
     json_out_key_str(&json, "words", answer->words);
     json_out_close_object(&json);
     buf_putc(&text, '\n');
@@ -216,16 +221,21 @@ static int write_answer(const struct status_answer *answer)
 
 int helper_status_main(int argc, char **argv)
 {
+    bool has_way = argc == 2 && strcmp(argv[1], WAY_WORD) == 0;
     struct task task = {0};
     struct err err = ERR_INIT;
     owned_buf in = BUF_INIT;
-    (void)argv;
-    if (argc != 1 || read_all(&in) || read_request(&task, &in, &err)) {
-        fputs("usage: status < REQUEST\n", stderr);
+    if ((argc != 1 && !has_way) || read_all(&in) || read_request(&task, &in, &err)) {
+        fputs("usage: status [" WAY_WORD "] < REQUEST\n", stderr);
         return 2;
     }
-    locked_enter(&(struct locked){
-        .dir_fd = -1, .ca_file = task.ca_file, .ca_dir = task.ca_dir, .port = port_of(task.url)});
+    task.proxy_port = has_way ? way_enter() : 0;
+    task.answer.shares_network = has_way && !task.proxy_port;
+    locked_enter(&(struct locked){.dir_fd = -1,
+                                  .ca_file = task.ca_file,
+                                  .ca_dir = task.ca_dir,
+                                  .port = task.proxy_port ? task.proxy_port : port_of(task.url)});
+    way_filter();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     ask(&task);
     curl_global_cleanup();

@@ -6,6 +6,7 @@
 #include "proto/base/mem.h"
 #include "runner/child/child.h"
 #include "runner/git/request.h"
+#include "runner/git/way.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,9 +17,16 @@
 
 struct status {
     struct child *child;
+    struct way way;
     status_done_fn *done;
     void *arg;
 };
+
+static void status_free(struct status *self)
+{
+    way_close(&self->way);
+    free(self);
+}
 
 static void put_request(const struct status_request *self, struct buf *out)
 {
@@ -69,6 +77,7 @@ static bool read_answer(struct status_answer *self, const struct buf *text)
     self->http = (long)http;
     self->retry_after_s = (uint32_t)retry_s;
     self->is_limited = json_in_bool(root, "is_limited", false);
+    self->shares_network = json_in_bool(root, "shares_network", false);
     for (size_t i = 0; words[i] && i < sizeof self->words - 1; i++)
         self->words[i] = words[i] >= ' ' && words[i] < 0x7f ? words[i] : '?';
     return true;
@@ -76,7 +85,7 @@ static bool read_answer(struct status_answer *self, const struct buf *text)
 
 static void on_done(void *arg, struct child_result *child)
 {
-    owned_mem struct status *self = arg;
+    struct status *self = arg;
     struct status_answer answer = {0};
     bool is_well = child->verdict.kind == SUPERVISE_EXITED && child->verdict.code == 0 &&
                    read_answer(&answer, &child->out);
@@ -85,7 +94,10 @@ static void on_done(void *arg, struct child_result *child)
         (void)snprintf(answer.words, sizeof answer.words, "the helper: %.150s", child->text);
         log_warn("status_helper_failed", "%s stderr=%.300s", child->text, buf_str(&child->err));
     }
+    if (answer.shares_network)
+        way_note_shared();
     self->done(self->arg, &answer);
+    status_free(self);
 }
 
 struct status *status_start(struct event_base *base, const struct status_request *request,
@@ -97,22 +109,32 @@ struct status *status_start(struct event_base *base, const struct status_request
         return NULL;
     struct status *self = mem_new(sizeof *self);
     *self = (struct status){.done = done, .arg = arg};
+    if (way_open(&self->way, request->policy->egress, request->url, &request->policy->also, err)) {
+        status_free(self);
+        return NULL;
+    }
+    const char *const argv[] = {program, "--helper", "status",
+                                way_fd_count(&self->way) ? WAY_WORD : NULL, NULL};
     const struct child_spec child = {
-        .argv = (const char *const[]){program, "--helper", "status", NULL},
+        .argv = argv,
         .stdin_fd = in,
+        .fds = &self->way.fd,
+        .fd_count = way_fd_count(&self->way),
         .out = {.kind = CHILD_COLLECT, .head_bytes = ANSWER_MAX},
         .err = {.kind = CHILD_COLLECT, .head_bytes = ANSWER_MAX},
         .limits = {.wall_ms = request->timeout_ms + GRACE_MS, .output_bytes = 4 * ANSWER_MAX},
         .nice = 5,
     };
     self->child = child_start(base, &child, on_done, self, err);
-    if (!self->child)
-        mem_free_at(&self);
-    return self;
+    way_passed(&self->way);
+    if (self->child)
+        return self;
+    status_free(self);
+    return NULL;
 }
 
 void status_cancel(struct status *self)
 {
     child_drop(self->child);
-    free(self);
+    status_free(self);
 }

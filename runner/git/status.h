@@ -21,6 +21,7 @@
 #define STATUS_CONTEXT_MAX     255 /* bytes, as is the next one */
 #define STATUS_DESCRIPTION_MAX 140 /* GitHub's limit */
 
+struct egress;
 struct event_base;
 
 enum status_state {
@@ -60,7 +61,8 @@ struct status_policy {
     struct git_networks also; /* addresses that are fine though not public */
     const char *ca_file;      /* certificate authorities; NULL: the library's */
     const char *ca_dir;
-    const char *program; /* that answers to --helper; NULL for /proc/self/exe */
+    const char *program;   /* that answers to --helper; NULL for /proc/self/exe */
+    struct egress *egress; /* as of fetch_policy */
 };
 
 struct status_request {
@@ -76,6 +78,7 @@ struct status_answer {
     long http;              /* 0: nobody answered */
     uint32_t retry_after_s; /* how long the host wants to be left alone; 0: it did not say */
     bool is_limited;        /* by its headers, its limit of requests is used up */
+    bool shares_network;    /* the node's: see way.h */
     char words[200];        /* for the log; printable, never what may hold the token */
 };
 

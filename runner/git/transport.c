@@ -2,6 +2,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
+#include "runner/git/way.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -43,7 +44,8 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 {
     struct transport *self = arg;
     (void)purpose;
-    if (!git_address_is_allowed(&address->addr, self->spec.also)) {
+    /* With a proxy it is the only place that is connected to, by its number. */
+    if (!self->spec.proxy_port && !git_address_is_allowed(&address->addr, self->spec.also)) {
         const void *from =
             address->family == AF_INET
                 ? (const void *)&((struct sockaddr_in *)(void *)&address->addr)->sin_addr
@@ -123,9 +125,31 @@ static int unreachable(const struct transport *self, const char *reason, const c
     return err_refuse(err, ERR_UNAVAILABLE, reason, "%s: %s", self->spec.url->host, what);
 }
 
+/* What the node's proxy said instead of leading there; 0 where it did, or there is none. */
+static int judge_proxy(const struct transport *self, struct err *err)
+{
+    switch (self->spec.proxy_port ? way_refusal(self->curl) : 0) {
+    case 0:
+        return 0;
+    case 403:
+        return err_refuse(err, ERR_UNPROCESSABLE, "repo-address",
+                          "%s has an address that is not connected to", self->spec.url->host);
+    case 504:
+        return unreachable(self, "repo-unreachable", "it cannot be connected to", err);
+    default:
+        return unreachable(self, "repo-unreachable",
+                           "this node cannot find out its address, or its own proxy does not lead "
+                           "there",
+                           err);
+    }
+}
+
 static int judge_failure(const struct transport *self, CURLcode code, const char *words,
                          struct err *err)
 {
+    int rc = judge_proxy(self, err);
+    if (rc)
+        return rc;
     switch ((int)code) {
     case CURLE_COULDNT_RESOLVE_HOST:
         return unreachable(self, "repo-unreachable", "this node cannot find out its address", err);
@@ -292,7 +316,7 @@ static void set_up(struct transport *self)
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    way_set_proxy(curl, self->spec.proxy_port);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, AGENT);

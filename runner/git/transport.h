@@ -1,8 +1,9 @@
 /* transport: requests to one git host over https (libcurl), in the child.
  *
- * Every address is checked in the moment in which it is connected to, so that a name that changes
- * its mind between look-up and connection gains nothing. Redirects are followed by hand and on the
- * same host only. All bytes that come are counted. Blocks. */
+ * It goes through the node's proxy, which judges every address that it connects to; without one
+ * every address is checked here, in the moment in which it is connected to, so that a name that
+ * changes its mind between look-up and connection gains nothing. Redirects are followed by hand and
+ * on the same host only. All bytes that come are counted. Blocks. */
 #ifndef GIT_TRANSPORT_H
 #define GIT_TRANSPORT_H
 
@@ -17,6 +18,7 @@
 struct transport_spec {
     const struct git_url *url; /* borrowed, as is all below */
     const struct git_networks *also;
+    uint16_t proxy_port; /* of way.h, on this network's loopback; 0: there is none */
     const char *token;   /* NULL: none. Sent where the host asks for one, and nowhere else */
     const char *ca_file; /* NULL: the library's */
     const char *ca_dir;
