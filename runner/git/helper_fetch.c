@@ -55,7 +55,6 @@ static void lock(const struct task *self)
                                   .ca_file = self->request.ca_file,
                                   .ca_dir = self->request.ca_dir,
                                   .port = self->proxy_port ? self->proxy_port : self->url.port});
-    way_filter();
 }
 
 /* ---- progress -------------------------------------------------------------------------------- */
@@ -202,6 +201,7 @@ static int run(struct task *self, const struct buf *text, struct err *err)
         return rc;
     if (self->has_way)
         self->proxy_port = way_enter();
+    way_filter();
     lock(self);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     rc = try_all(self, err);

@@ -231,11 +231,11 @@ int helper_status_main(int argc, char **argv)
     }
     task.proxy_port = has_way ? way_enter() : 0;
     task.answer.shares_network = has_way && !task.proxy_port;
+    way_filter();
     locked_enter(&(struct locked){.dir_fd = -1,
                                   .ca_file = task.ca_file,
                                   .ca_dir = task.ca_dir,
                                   .port = task.proxy_port ? task.proxy_port : port_of(task.url)});
-    way_filter();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     ask(&task);
     curl_global_cleanup();

@@ -103,5 +103,6 @@ void way_filter(void)
         return;
     struct sock_fprog program = {.len = (unsigned short)(code.len / sizeof(struct sock_filter)),
                                  .filter = (struct sock_filter *)(void *)code.data};
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
 }

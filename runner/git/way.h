@@ -7,7 +7,7 @@
  *
  *     parent                                  child
  *     way_open()
- *     child_start() with `fd`, WAY_WORD ────> way_enter(), locked.h, way_filter()
+ *     child_start() with `fd`, WAY_WORD ────> way_enter(), way_filter(), locked.h
  *     way_passed()
  *     … it ends: way_judge(), way_close()
  */
@@ -59,7 +59,8 @@ void way_set_proxy(void *curl, uint16_t port);
 /* The status that the proxy gave in place of a connection; 0: it did connect, or was not asked. */
 long way_refusal(void *curl);
 
-/* In the child, last: gives up system calls that it has no use for. What the kernel does not let it
+/* In the child, behind that: gives up system calls that it has no use for, namespaces among them.
+ * It needs to write a file for that, which locked.h may forbid. What the kernel does not let it
  * give up is left out. */
 void way_filter(void);
 
