@@ -33,7 +33,6 @@ COPY proto /src/proto
 COPY loadbalance /src/loadbalance
 COPY runner /src/runner
 COPY cli /src/cli
-COPY ui /src/ui
 COPY node /src/node
 COPY docs/openapi.json /src/docs/
 COPY examples /src/examples

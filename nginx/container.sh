@@ -1,13 +1,14 @@
 #!/bin/bash
 # The front in a container. Nodes come and go with addresses of their own, and Debian's nginx looks names
-# up only when it reads its configuration. So every WATCH_S seconds each NAME:PORT of TESTMESH_NODES is looked
-# up (a name may have several addresses: a service that was scaled), and when the addresses have changed nginx
-# reads a new configuration. Requests that are under way end on the old one.
+# up only when it reads its configuration. So every few seconds each NAME:PORT of TESTMESH_NODES is looked
+# up (a name may have several addresses: a service that was scaled), and when the addresses have changed
+# nginx reads a new configuration. Requests that are under way end on the old one.
 #
 #     TESTMESH_NODES       NAME:PORT …, blanks or commas between them
 #     TESTMESH_UPLOAD_MAX  as the nodes' --upload-max (512M)
-#     FRONT_PORT           where nginx listens, on all of the container's addresses (8080)
+#     FRONT_PORT           where nginx listens (8080), on all addresses or on FRONT_ADDRESS
 #     FRONT_FOLDER         where it keeps its files (/tmp/front)
+#     FRONT_WATCH_S        seconds from one look to the next (2)
 set -euo pipefail
 
 here=$(dirname "${BASH_SOURCE[0]}")
@@ -32,7 +33,7 @@ look_up() {
 render() {
     local -a found=("$@")
     [[ ${#found[@]} -gt 0 ]] || found=(127.0.0.1:1)
-    "$here/render.sh" "$folder" "0.0.0.0:$port" "$upload_max" "${found[@]}" >"$folder/nginx.conf.new"
+    "$here/render.sh" "$folder" "${FRONT_ADDRESS:-0.0.0.0}:$port" "$upload_max" "${found[@]}" >"$folder/nginx.conf.new"
     mv "$folder/nginx.conf.new" "$folder/nginx.conf"
 }
 

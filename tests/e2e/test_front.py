@@ -1,5 +1,6 @@
 """nginx before the nodes: one address, and nothing is done twice or lost because a node fails."""
 
+import json
 import os
 import re
 import socket
@@ -10,7 +11,7 @@ import pytest
 import zips
 from front import Front, find_nginx
 from mesh import Mesh, free_ports
-from node import ROOT, form
+from node import FULL, ROOT, form
 
 if find_nginx() is None:
     pytest.skip("nginx is not installed", allow_module_level=True)
@@ -367,3 +368,166 @@ def test_all_nodes_killed_and_back(whole, front):
     whole.start()
     front.wait_until(lambda: front.get("/readyz").status == 200, "the front sees them again", 20)
     assert whole.wait_same(id)["_run_info"]["nota"] == 20
+
+
+# ---- clients that are slow ----
+
+class Hasty(Front):
+    """The same front with less patience, so that a test need not wait a minute."""
+
+    def render(self):
+        super().render()
+        with open(self.config, encoding="utf-8") as file:
+            text = file.read()
+        assert "client_body_timeout 60s;" in text and "client_header_timeout 30s;" in text
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(text.replace("client_body_timeout 60s;", "client_body_timeout 1s;")
+                       .replace("client_header_timeout 30s;", "client_header_timeout 1s;"))
+
+
+def post_in_pieces(front, data, pieces, pause, stop_after=None, headers="", patience=20):
+    """All that comes back; `stop_after` pieces the client falls silent."""
+    kind, body = form([("file", "a.zip", "application/zip", data)])
+    host, _, port = front.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=patience) as client:
+        client.sendall(f"POST /evaluation HTTP/1.1\r\nHost: {front.address}\r\nContent-Type: {kind}\r\n{headers}"
+                       f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode())
+        size = -(-len(body) // pieces)
+        for number in range(pieces if stop_after is None else stop_after):
+            client.sendall(body[number * size:(number + 1) * size])
+            threading.Event().wait(pause)
+        answer = b""
+        while more := client.recv(65536):
+            answer += more
+    return answer
+
+
+@pytest.mark.parametrize("headers", ["", "Idempotency-Key: stops\r\n"])
+def test_a_client_that_stops_in_its_body(mesh, tmp_path, headers):
+    """nginx itself has no word for it and hangs up. Nothing of it is an evaluation."""
+    before = set(mesh[0].get_json("/evaluation")["evaluations"])
+    with Hasty(tmp_path, [node.home for node in mesh.nodes], "1M") as front:
+        assert post_in_pieces(front, work("stops", 1), 10, 0, stop_after=6, headers=headers) == b""
+        assert front.get("/ping").status == 200
+    assert set(mesh[0].get_json("/evaluation")["evaluations"]) == before
+
+
+def test_what_a_node_says_to_a_client_that_stops_is_passed_on(tmp_path):
+    """A node has less patience than the front, and words for it."""
+    said = b'{"code":"http-slow"}'
+
+    def act(connection):
+        head = b""
+        while b"stops" not in head:
+            head += connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\n"
+                           b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(said), said))
+        return head
+
+    upstream = Upstream(act)
+    try:
+        with Front(tmp_path, [upstream.address]) as front:
+            answer = post_in_pieces(front, work("stops", 1), 10, 0, stop_after=6)
+    finally:
+        upstream.close()
+    assert answer.startswith(b"HTTP/1.1 408 ") and b"application/problem+json" in answer
+    assert answer.endswith(said)
+
+
+@pytest.mark.skipif(not FULL, reason="half a minute: only with TESTMESH_FULL=1")
+def test_a_client_that_stops_is_told_by_the_node(mesh, front):
+    before = set(mesh[0].get_json("/evaluation")["evaluations"])
+    answer = post_in_pieces(front, work("stops", 1), 10, 0, stop_after=6, patience=60)
+    assert answer.startswith(b"HTTP/1.1 408 ") and b'"http-slow"' in answer
+    assert set(mesh[0].get_json("/evaluation")["evaluations"]) == before
+
+
+def test_a_client_that_stops_in_its_head_is_hung_up_on(mesh, tmp_path):
+    with Hasty(tmp_path, [node.home for node in mesh.nodes], "1M") as front:
+        host, _, port = front.address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: 127.")
+            assert client.recv(100) == b""
+
+
+def test_a_slow_client_is_taken_once(mesh, tmp_path):
+    """Each piece comes in time, all of them together do not."""
+    before = set(mesh[0].get_json("/evaluation")["evaluations"])
+    with Hasty(tmp_path, [node.home for node in mesh.nodes], "1M") as front:
+        answer = post_in_pieces(front, work("slowly", 1), 12, 0.15)
+    assert answer.startswith(b"HTTP/1.1 202 "), answer
+    id = json.loads(answer.partition(b"\r\n\r\n")[2])["id"]
+    assert mesh.wait_same(id)["_run_info"]["nota"] == 20
+    assert set(mesh[0].get_json("/evaluation")["evaluations"]) - before == {id}
+
+
+# ---- in a container ----
+
+GETENT = """\
+#!/bin/sh
+# Names as a container engine's name server has them: getent ahostsv4 NAME
+while read -r name address; do
+    [ "$name" = "$2" ] && echo "$address STREAM $name"
+done <"$TESTMESH_TEST_NAMES"
+true
+"""
+
+
+class Watching(Front):
+    """nginx/container.sh with a name server of the test's own."""
+
+    def __init__(self, folder, ports, names):
+        self.ports, self.names = ports, os.path.join(str(folder), "names")
+        os.makedirs(str(folder), exist_ok=True)
+        with open(os.path.join(str(folder), "getent"), "w") as file:
+            file.write(GETENT)
+        os.chmod(file.name, 0o755)
+        self.say(names)
+        super().__init__(folder, [])
+
+    def say(self, names):
+        with open(self.names + ".new", "w") as file:
+            file.writelines(f"{name} {address}\n" for name, address in names)
+        os.rename(file.name, self.names)
+
+    def render(self):
+        pass
+
+    def start(self, *more):
+        host, _, port = self.address.rpartition(":")
+        env = dict(os.environ, PATH=f"{self.folder}:{os.environ['PATH']}:/usr/sbin", FRONT_FOLDER=self.folder,
+                   FRONT_ADDRESS=host, FRONT_PORT=port, FRONT_WATCH_S="0.1", TESTMESH_UPLOAD_MAX="1M",
+                   TESTMESH_TEST_NAMES=self.names, TESTMESH_NODES=" ".join(f"{name}:{port}" for name, port in self.ports))
+        with open(os.path.join(self.folder, "out"), "ab") as out:
+            self.process = subprocess.Popen([os.path.join(ROOT, "nginx", "container.sh")], env=env, stdout=out,
+                                            stderr=out, stdin=subprocess.DEVNULL)
+        self.log = out.name
+        self.wait_until(self.is_up, "nginx answers", 10)
+
+    def is_up(self):
+        try:
+            return self.get("/.problem", timeout=5)
+        except OSError:
+            return False
+
+
+def test_nodes_that_move_are_found(mesh, tmp_path):
+    """a is there from the start, b comes later, under a name that had no address; then a goes."""
+    ports = [(name, node.home.rpartition(":")[2]) for name, node in zip("ab", mesh.nodes)]
+    with Watching(tmp_path / "front", ports, []) as front:
+        problem(front.get("/ping"), 502, "no-node-answers")
+        front.say([("a", "127.0.0.1")])
+        front.wait_until(lambda: front.get("/ping").status == 200, "the first node is found", 10)
+        held = []
+        id = front.submit(work("held", 2, 0.7))
+        reader = threading.Thread(target=lambda: held.append(front.get(f"/evaluation/{id}?wait=60", timeout=90)))
+        reader.start()
+        front.say([("b", "127.0.0.1")])
+        front.wait_until(lambda: f"nodes: 127.0.0.1:{ports[1][1]}\n" in front.tail(), "only the second is there", 10)
+        for _ in range(20):
+            assert front.get("/evaluation").status == 200
+        front.say([])  # a name server without an answer is no reason to forget
+        reader.join()
+        assert held[0].status == 200 and held[0].json()["status"] == "done"
+        assert front.get("/ping").status == 200
+        assert front.stop() == 0
