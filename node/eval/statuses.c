@@ -10,7 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define TIMEOUT_MS    20000
+#define TIMEOUT_MS    15000
+#define LIFE_MS       3600000 /* then nobody wants to know it any more */
 #define TRIES_MAX     9
 #define BACK_OFF_MS   1000 /* the first; each one is twice as long as the one before */
 #define LOG_DROPS_PER 1000 /* one line for so many */
@@ -42,6 +43,7 @@ struct item {
     struct status *under_way; /* NULL: it waits */
     unsigned tries;
     uint64_t due_ms;
+    uint64_t end_ms;
 };
 
 struct statuses {
@@ -128,6 +130,7 @@ static struct item *item_new(struct statuses *self, const struct status_spec *sp
     item->body = buf_steal(&body);
     item->key = key_of(item, spec->context);
     item->token = token_take(self, spec->token);
+    item->end_ms = clock_mono_ms() + LIFE_MS;
     return item;
 }
 
@@ -200,13 +203,13 @@ static void on_done(void *arg, const struct status_answer *told)
     uint64_t now_ms = clock_mono_ms();
     item->under_way = NULL;
     self->running--;
-    uint64_t wait_ms = (uint64_t)BACK_OFF_MS << (item->tries - 1);
-    if (answer.retry_after_s > 0) {
-        wait_ms = answer.retry_after_s * UINT64_C(1000);
+    bool is_passing = status_is_passing(&answer);
+    uint64_t wait_ms = answer.retry_after_s > 0 ? answer.retry_after_s * UINT64_C(1000)
+                                                : (uint64_t)BACK_OFF_MS << (item->tries - 1);
+    if (is_passing || answer.retry_after_s > 0)
         pause_host(self, item->base.url, now_ms + wait_ms);
-    }
     event_active(self->turn, 0, 0);
-    if (status_is_passing(&answer) && item->tries < TRIES_MAX) {
+    if (is_passing && item->tries < TRIES_MAX && now_ms + wait_ms < item->end_ms) {
         item->due_ms = now_ms + wait_ms;
         log_info("status_waits", "api=%s repository=%s http=%ld tries=%u next_s=%" PRIu64,
                  item->base.url, item->path, answer.http, item->tries, wait_ms / 1000);
@@ -254,6 +257,14 @@ static bool is_behind_another(const struct statuses *self, const struct item *it
     return false;
 }
 
+static bool is_host_busy(const struct statuses *self, const struct item *item)
+{
+    unsigned running = 0;
+    for (const struct item *at = self->items; at; at = at->next)
+        running += at->under_way && strcmp(at->base.url, item->base.url) == 0;
+    return running >= STATUSES_OF_HOST;
+}
+
 static uint64_t when(const struct statuses *self, const struct item *item)
 {
     uint64_t until_ms = paused_until(self, item->base.url);
@@ -268,10 +279,10 @@ static struct item *find_next(const struct statuses *self, uint64_t now_ms, uint
         uint64_t at_ms = when(self, item);
         if (item->under_way || is_behind_another(self, item))
             continue;
-        if (at_ms <= now_ms)
+        if (at_ms > now_ms)
+            *later_ms = at_ms < *later_ms ? at_ms : *later_ms;
+        else if (!is_host_busy(self, item))
             return item;
-        if (at_ms < *later_ms)
-            *later_ms = at_ms;
     }
     return NULL;
 }
@@ -279,7 +290,7 @@ static struct item *find_next(const struct statuses *self, uint64_t now_ms, uint
 static void give_up(struct item *item)
 {
     item->owner->failed++;
-    note_end(item, &(struct status_answer){.words = "the helper cannot be started"});
+    note_end(item, &(struct status_answer){.words = "its time is over"});
     item_free(item);
 }
 
@@ -293,7 +304,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     (void)what;
     forget_pauses(self, now_ms);
     while (self->running < STATUSES_AT_ONCE && (item = find_next(self, now_ms, &later_ms))) {
-        if (item->tries >= TRIES_MAX)
+        if (item->tries >= TRIES_MAX || now_ms >= item->end_ms)
             give_up(item);
         else
             start(item);

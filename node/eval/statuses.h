@@ -10,7 +10,8 @@
 #include "runner/git/status.h"
 
 #define STATUSES_MAX     4096 /* that wait; more are dropped, with a word in the log */
-#define STATUSES_AT_ONCE 2
+#define STATUSES_AT_ONCE 4
+#define STATUSES_OF_HOST 2 /* of these: a silent one keeps nobody else waiting */
 
 struct event_base;
 struct statuses;

@@ -166,6 +166,7 @@ void host_do(struct host *self, const struct mesh_effect *effect)
         host_stop_clones(self, &effect->work);
         break;
     case MESH_FORGET_SECRET:
+        host_last_statuses(self, effect->eval);
         host_forget_secret(self, effect->secret);
         break;
     case MESH_PREPARE:

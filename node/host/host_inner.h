@@ -192,6 +192,9 @@ void host_open_statuses(struct host *self);
 
 /* A document has changed: what its commits' hosts are to be told. */
 void host_note_statuses(struct host *self, const struct doc *doc);
+
+/* The same, before its token goes. */
+void host_last_statuses(struct host *self, uint64_t eval);
 void host_free_statuses(struct host *self);
 
 /* ---- peers.c --------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include "node/host/host_inner.h"
 
 #include "node/eval/status_words.h"
+#include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 
@@ -10,12 +11,14 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define PAUSE_MS 250 /* between two looks at the documents that changed */
+#define PAUSE_MS 50 /* between two looks at one document, at least */
+#define PAUSE_OF 20 /* and so many times what the last one took */
 
 /* What was told of one evaluation. */
 struct telling {
     uint64_t eval;
-    uint64_t *told; /* a project each: hash of what was said last; 0: nothing */
+    uint64_t *told;   /* a project each: hash of what was said last; 0: nothing */
+    uint64_t next_ms; /* not looked at before */
     bool is_dirty;
     bool has_complained;
     struct telling *next;
@@ -91,6 +94,7 @@ static void tell_all(struct host *self, struct telling *telling, const struct do
 {
     owned_summary summary;
     struct secret secret = {0};
+    uint64_t began_ms = clock_mono_ms();
     summary_init(&summary, doc, NULL);
     telling->is_dirty = false;
     for (size_t i = 0; i < summary.project_count; i++) {
@@ -108,10 +112,21 @@ static void tell_all(struct host *self, struct telling *telling, const struct do
                      &(struct status_spec){.state = state, .description = buf_str(&words)});
     }
     secret_close(&secret);
+    uint64_t now_ms = clock_mono_ms();
+    telling->next_ms = now_ms + PAUSE_MS + PAUSE_OF * (now_ms - began_ms);
 }
 
-/* An evaluation that is over has no token any more when its step is done with; what changes on the
- * way there may wait, since hundreds of modules end in a second. */
+static void look(struct host *self, struct telling *telling, const struct doc *doc)
+{
+    telling->is_dirty = true;
+    if (clock_mono_ms() >= telling->next_ms)
+        tell_all(self, telling, doc);
+    else if (!evtimer_pending(self->statuses_timer, NULL))
+        event_add(self->statuses_timer, &(struct timeval){.tv_usec = PAUSE_MS * 1000});
+}
+
+/* When an evaluation is over its token goes: this is called before it does. What changes on the way
+ * there may wait, since hundreds of modules end in a second. */
 void host_note_statuses(struct host *self, const struct doc *doc)
 {
     struct telling **at = find(self, doc->id);
@@ -128,11 +143,10 @@ void host_note_statuses(struct host *self, const struct doc *doc)
         **at = (struct telling){.eval = doc->id,
                                 .told = mem_new_array(doc->req->project_count, sizeof(uint64_t))};
     }
-    (*at)->is_dirty = true;
     if (is_final || doc->cancel)
         tell_all(self, *at, doc);
-    else if (!evtimer_pending(self->statuses_timer, NULL))
-        event_add(self->statuses_timer, &(struct timeval){.tv_usec = PAUSE_MS * 1000});
+    else
+        look(self, *at, doc);
     if (is_final)
         forget(at);
 }
@@ -146,8 +160,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         const struct doc *doc =
             at->is_dirty ? store_find(self->config.store, at->eval, NULL) : NULL;
         if (doc)
-            tell_all(self, at, doc);
+            look(self, at, doc);
     }
+}
+
+void host_last_statuses(struct host *self, uint64_t eval)
+{
+    const struct doc *doc = store_find(self->config.store, eval, NULL);
+    if (doc)
+        host_note_statuses(self, doc);
 }
 
 void host_open_statuses(struct host *self)
