@@ -85,12 +85,12 @@ static void put_fetch(struct json_out *out, const struct host_live *live, size_t
         [MESH_CLONE_RECEIVING] = "receiving",
         [MESH_CLONE_INDEXING] = "indexing",
     };
-    const struct mesh_clone *clone = live->clones;
-    const struct mesh_clone *end = live->clones + live->clone_count;
-    while (clone < end && clone->p != p)
-        clone++;
-    if (clone == end || (unsigned)clone->phase >= MESH_CLONE_PHASES)
+    size_t at = 0;
+    while (at < live->clone_count && live->clones[at].p != p)
+        at++;
+    if (at == live->clone_count || (unsigned)live->clones[at].phase >= MESH_CLONE_PHASES)
         return;
+    const struct mesh_clone *clone = &live->clones[at];
     json_out_key(out, "fetch");
     json_out_open_object(out);
     json_out_key_str(out, "phase", phases[clone->phase]);
