@@ -63,7 +63,7 @@ def fetching(node):
     for pid in descendants(node.pid):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
-                found += [pid] if file.read().endswith(b"--helper\0fetch\0") else []
+                found += [pid] if b"--helper\0fetch\0" in file.read() else []
         except OSError:
             pass
     return found
