@@ -67,7 +67,8 @@ LABEL org.opencontainers.image.title="testmesh" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="MIT"
-ENV LANG=C.UTF-8
+ENV LANG=C.UTF-8 \
+    TESTMESH_OPERATOR_TOKEN_FILE=/var/lib/testmesh/operator.token
 USER 1000:1000
 WORKDIR /var/lib/testmesh
 # What runs is finished first: --drain-timeout, and somewhat more before the engine loses patience.

@@ -121,11 +121,13 @@ static const char *advice_for(const char *text)
         {"not installed", "apt install bubblewrap"},
         {"No permissions to create",
          "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1 "
-         "(or kernel.apparmor_restrict_unprivileged_userns=0)"},
+         "(or kernel.apparmor_restrict_unprivileged_userns=0); "
+         "a container needs the shipped seccomp profile"},
         {"Creating new namespace failed", "allow user namespaces: sysctl user.max_user_namespaces, "
                                           "or run the container with the shipped seccomp profile"},
         {"uid map", "allow user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0"},
-        {"mount namespace", "run the container with the shipped compose file (CAP_SYS_ADMIN)"},
+        {"make / slave", "run the container with the shipped compose file (apparmor=unconfined)"},
+        {"mount namespace", "run the container with the shipped compose file"},
     };
     for (size_t i = 0; i < countof(table); i++)
         if (strstr(text, table[i].words))
