@@ -82,11 +82,53 @@ class Engine:
         return self.run("image", "inspect", image)[0] == 0
 
 
+class Machine:
+    """What an engine changes in the machine's network, to be put back."""
+
+    BRIDGE = "/sys/class/net/docker0"
+    FORWARD = "/proc/sys/net/ipv4/ip_forward"
+
+    def __init__(self):
+        self.had_bridge = os.path.exists(self.BRIDGE)
+        with open(self.FORWARD) as file:
+            self.forwards = file.read()
+        self.policy = self.rules("filter")[:3]
+        self.had_rules = any("DOCKER" in rule for rule in self.rules("filter"))
+
+    @staticmethod
+    def rules(table):
+        listed = subprocess.run(["iptables", "-t", table, "-S"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL, text=True)
+        return listed.stdout.splitlines()
+
+    @staticmethod
+    def do(*words):
+        subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def put_back(self):
+        if not self.had_bridge and os.path.exists(self.BRIDGE):
+            self.do("ip", "link", "del", "docker0")
+        if not self.had_rules:
+            for table in ("filter", "nat"):
+                rules = [rule for rule in self.rules(table) if "DOCKER" in rule or "docker0" in rule]
+                for rule in rules:
+                    if rule.startswith("-A "):
+                        self.do("iptables", "-t", table, "-D", *rule.split()[1:])
+                for rule in rules:
+                    if rule.startswith("-N "):
+                        self.do("iptables", "-t", table, "-X", rule.split()[1])
+            for rule in self.policy:
+                self.do("iptables", *rule.split())
+        with open(self.FORWARD, "w") as file:
+            file.write(self.forwards)
+
+
 class OwnEngine(Engine):
     def __init__(self, folder):
         self.folder = folder
         os.makedirs(folder, exist_ok=True)
         install(os.path.join(folder, "apt.log"))
+        self.machine = Machine()
         socket = os.path.join(folder, "docker.sock")
         self.log = os.path.join(folder, "dockerd.log")
         with open(self.log, "wb") as log:
@@ -134,6 +176,7 @@ class OwnEngine(Engine):
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
+        self.machine.put_back()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

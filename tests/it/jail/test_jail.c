@@ -1,5 +1,6 @@
 /* What a plain jail can and cannot do, and how it ends, on the real kernel. */
 #include "fixture.h"
+#include "runner/jail/jail_inner.h"
 
 /* Runs Python code as the only program of a plain jail. */
 static void run_plain(const char *code, struct child_limits limits, struct outcome *outcome)
@@ -272,6 +273,23 @@ static void a_helper_of_another_parent_starts_nothing(void **unused)
     event_base_free(base);
 }
 
+/* As in a container whose engine hides parts of /proc: whoever starts a jail need not know. */
+static void where_proc_is_refused_no_jail_asks_for_one(void **unused)
+{
+    (void)unused;
+    need_tier_a();
+    const char *const argv[] = {"/bin/ls", "-A", "/proc", NULL};
+    struct child_spec child = {.out = {.kind = CHILD_COLLECT, .head_bytes = 4096}};
+    for (int is_refused = 1; is_refused >= 0; is_refused--) {
+        owned_outcome outcome;
+        jail_refuse_proc(is_refused != 0);
+        run((struct jail_spec){.argv = argv}, child, &outcome);
+        assert_int_equal(outcome.result.verdict.kind, SUPERVISE_EXITED);
+        assert_int_equal(outcome.result.verdict.code, 0);
+        assert_int_equal(outcome.result.out.len == 0, is_refused);
+    }
+}
+
 int main(int argc, char **argv)
 {
     int code;
@@ -290,6 +308,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(killing_the_supervisor_leaves_nothing),
         cmocka_unit_test(nor_does_a_kill_while_the_jail_is_being_made),
         cmocka_unit_test(a_helper_of_another_parent_starts_nothing),
+        cmocka_unit_test(where_proc_is_refused_no_jail_asks_for_one),
         cmocka_unit_test(the_same_holds_for_an_unprivileged_user),
     };
     return cmocka_run_group_tests_name("jail", tests, set_up, tear_down);
