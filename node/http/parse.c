@@ -280,7 +280,7 @@ void http_parse_step(struct http_parser *self, const char *bytes, size_t len,
     size_t used = 0;
     do {
         *out = (struct http_parse_out){.event = HTTP_PARSE_MORE};
-        step_once(self, bytes + used, len - used, out);
+        step_once(self, used ? bytes + used : bytes, len - used, out); /* no offset to a NULL */
         used += out->used;
     } while (out->event == HTTP_PARSE_MORE && (used < len || self->state == HTTP_AT_END));
     out->used = used;
