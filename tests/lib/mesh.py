@@ -118,7 +118,11 @@ class Mesh:
             self.nodes.append(Member(os.path.join(self.folder, str(number)), number, home, more,
                                      network.places[number] if network else None))
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self.stop()
+                raise
 
     def __enter__(self):
         return self
