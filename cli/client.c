@@ -7,7 +7,6 @@
 
 /* Between the last byte sent and the answer the node unpacks all of it. */
 #define UPLOAD_STALL_MS 600000
-#define FETCH_STALL_MS  3660000u /* the longest --git-timeout of a node, and a minute */
 
 #define PAGES_MAX 10000 /* an end for a node that never says one */
 
@@ -98,10 +97,8 @@ int client_submit(struct http_client *http, const struct client_upload *upload, 
     owned_buf repositories = BUF_INIT;
     struct http_request request = {
         .method = "POST", .path = "/evaluation", .timeout_ms = UPLOAD_STALL_MS};
-    if (upload->zip == NULL) {
+    if (upload->zip == NULL)
         put_repositories(upload, &repositories);
-        request.timeout_ms = FETCH_STALL_MS;
-    }
     list_parts(upload, buf_str(&repositories), parts);
     if (upload->zip == NULL && upload->tests == NULL)
         request.json = buf_str(&repositories);
