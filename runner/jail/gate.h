@@ -20,8 +20,8 @@
 int gate_open(int fd);
 
 /* Leaves the network of this process for one of its own, with nothing but lo, which is up; by a
- * user namespace of its own where it is not root, whose rights are then given up. For a process
- * with one thread. Returns 0; -1 with errno where the kernel does not let it: nothing has changed
+ * user namespace of its own where it is not root (or may do no more), whose rights are then given
+ * up. For a process with one thread. Returns 0; -1 with errno where the kernel does not let it: nothing has changed
  * then. */
 int gate_take_network(void);
 

@@ -54,8 +54,9 @@ static int take(void)
 {
     uid_t uid = geteuid();
     gid_t gid = getegid();
-    if (uid == 0)
-        return unshare(CLONE_NEWNET) || raise_loopback() ? -1 : 0;
+    /* Root of a container may be no more than a user. */
+    if (uid == 0 && unshare(CLONE_NEWNET) == 0)
+        return raise_loopback();
     if (unshare(CLONE_NEWUSER | CLONE_NEWNET) || map_self(uid, gid) || raise_loopback())
         return -1;
     return drop_capabilities();
