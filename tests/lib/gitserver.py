@@ -13,6 +13,7 @@ import base64
 import hashlib
 import http.server
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -103,10 +104,10 @@ def run(*words, cwd=None, data=None):
 
 
 class GitServer:
-    token = "s3cret-canary-0f8fad5bd9cb469fa16570867728950e"
-
     def __init__(self, folder, start=True, protocols="TLSv1.2 TLSv1.3", rate=0, workers=4):
         self.folder = str(folder)
+        # Its own: who looks for it on the loopback does not find that of a test beside.
+        self.token = "s3cret-canary-" + secrets.token_hex(16)
         self.protocols = protocols
         self.rate = rate  # bytes a second; 0: as fast as it goes
         self.workers = workers  # requests that git serves at once
