@@ -41,13 +41,13 @@ void found_fini(struct found *self)
 static struct doc_ignored *rows_of(const char *name, const struct intake_note *notes, size_t count,
                                    size_t more, size_t *row_count)
 {
-    size_t kept = count < DOC_IGNORED_MAX ? count : DOC_IGNORED_MAX - 1;
+    size_t kept = count < DOC_SOURCE_ROWS_MAX ? count : DOC_SOURCE_ROWS_MAX - 1;
     struct doc_ignored *rows = mem_new_array(kept + 1, sizeof *rows);
     for (size_t i = 0; i < kept; i++)
         rows[i] = (struct doc_ignored){.path = mem_printf("%s/%s", name, notes[i].path),
                                        .why = mem_strdup(notes[i].why)};
     *row_count = kept;
-    if (count - kept + more > 0 && kept < DOC_IGNORED_MAX)
+    if (count - kept + more > 0 && kept < DOC_SOURCE_ROWS_MAX)
         rows[(*row_count)++] = (struct doc_ignored){
             .path = mem_strdup(name), .why = mem_printf("and %zu more", count - kept + more)};
     return rows;
@@ -63,13 +63,17 @@ void found_take(struct found *self, const char *text, const struct intake_result
         self->failure = mem_printf("%s (%s)", project->failure, project->reason);
     if (project->path)
         self->path = mem_strdup(project->path);
+    else if (!self->failure)
+        self->failure = mem_strdup("nothing of it was packed");
     *source = (struct doc_source){.source = self->text,
-                                  .bundle = project->bundle,
-                                  .tree = project->tree,
                                   .bytes = project->source_bytes,
                                   .files = project->file_count,
                                   .failure = self->failure,
                                   .is_clusters = project->is_clusters};
+    if (self->path) { /* a bundle and its tree, or else a failure */
+        source->bundle = project->bundle;
+        source->tree = project->tree;
+    }
     self->ignored = rows_of(self->name, result->ignored, result->ignored_count,
                             result->ignored_more, &source->ignored_count);
     self->remarks = rows_of(self->name, result->remarks, result->remark_count, result->remarks_more,

@@ -9,6 +9,7 @@ import time
 import gitserver
 import pytest
 import zips
+from described import check, described
 from node import Node
 from processes import descendants
 
@@ -81,6 +82,7 @@ def test_the_answer_does_not_wait_for_the_clone(node, server):
 
     def look():
         project = node.evaluation(id)["projects"]["one"]
+        check(described(), {"$ref": "#/components/schemas/Project"}, project)
         seen.append((project.get("fetch"), project["source"]))
         return PINNED.search(project["source"])
 
