@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 
 import gitserver
@@ -40,13 +41,25 @@ def slow_files(seconds):
     return {"test_a.py": zips.passing(1), "data": os.urandom(int(RATE * seconds))}
 
 
-def make(server, odd, folder, *more):
-    return Node(folder, *server.node_options(), *odd.node_options(), *more, env=server.node_env())
+@pytest.fixture(scope="module")
+def make(server, odd, tmp_path_factory):
+    """Makes nodes that have the environment already: what is tested here is not about downloads."""
+    options = [*server.node_options(), *odd.node_options()]
+    with Node(tmp_path_factory.mktemp("first"), *options, env=server.node_env()) as first:
+        first.wait_done(submit(first, [server.url("o/quick")]))
+
+    def start(folder, *more):
+        made = Node(folder, *options, *more, env=server.node_env(), start=False)
+        os.makedirs(made.data)
+        subprocess.run(["cp", "-a", os.path.join(first.data, "envs"), made.data], check=True)
+        return made.start()
+
+    return start
 
 
 @pytest.fixture(scope="module")
-def node(server, odd, tmp_path_factory):
-    with make(server, odd, tmp_path_factory.mktemp("node")) as running:
+def node(make, tmp_path_factory):
+    with make(tmp_path_factory.mktemp("node")) as running:
         yield running
         assert running.stop() == 0, running.tail()
 
@@ -112,10 +125,10 @@ def test_news_of_a_clone_change_the_tag(node, server):
     node.wait_done(id)
 
 
-def test_so_many_at_once_and_no_more(server, odd, tmp_path):
+def test_so_many_at_once_and_no_more(server, make, tmp_path):
     for number in range(20):
-        server.repository(f"slow/many-{number}", slow_files(1.5))
-    with make(server, odd, tmp_path, "--git-at-once", "5") as node:
+        server.repository(f"slow/many-{number}", slow_files(1.2))
+    with make(tmp_path, "--git-at-once", "5") as node:
         id = submit(node, [server.url(f"slow/many-{number}") for number in range(20)])
         small = submit(node, [server.url("o/quick")])
         assert len(fetching(node)) <= 5
@@ -123,14 +136,17 @@ def test_so_many_at_once_and_no_more(server, odd, tmp_path):
                         "the small one is cloned", 20, pause=0.01)
         large = node.evaluation(id)["projects"].values()
         assert any("fetch" in project for project in large), "the small one did not wait for all"
-        document = node.wait_done(id)
-    assert [project["passed"] for project in document["projects"].values()] == [1] * 20
+        node.wait_until(lambda: all(PINNED.search(project["source"])
+                                    for project in node.evaluation(id)["projects"].values()),
+                        "all are cloned", 60)
+        assert not fetching(node)
+        node.request("DELETE", f"/evaluation/{id}")
     assert server.busiest("slow/many-") == 5
 
 
-def test_one_that_hangs_is_killed_at_its_limit(server, odd, tmp_path):
+def test_one_that_hangs_is_killed_at_its_limit(odd, make, tmp_path):
     """A child that does nothing at all; the node answers meanwhile."""
-    with make(server, odd, tmp_path, "--git-timeout", "2s") as node:
+    with make(tmp_path, "--git-timeout", "2s") as node:
         id = submit(node, [odd.url("silent/x")])
         node.wait_until(lambda: [seen for seen in odd.seen if "silent/x" in seen[0]], "a request", 10)
         (stuck,) = fetching(node)
@@ -161,9 +177,9 @@ def test_a_client_that_leaves_changes_nothing_and_a_cancel_does(node, odd):
     node.wait_until(lambda: not left_behind(node), "no folder", 10)
 
 
-def test_a_node_that_is_killed_goes_on_by_itself(server, odd, tmp_path):
+def test_a_node_that_is_killed_goes_on_by_itself(server, make, tmp_path):
     server.repository("private/slow", slow_files(2))
-    with make(server, odd, tmp_path) as node:
+    with make(tmp_path) as node:
         id = submit(node, [server.url("private/slow"), server.url("slow/two")],
                     auth_token=server.token)
         node.wait_until(lambda: len(fetching(node)) == 2, "two clones", 10)
