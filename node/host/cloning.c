@@ -1,22 +1,9 @@
 /* cloning: the mesh's wishes about repositories and their token, and what became of them. */
 #include "node/host/host_inner.h"
 
-#include "proto/base/log.h"
 #include "proto/base/mem.h"
 
-#include <inttypes.h>
-#include <string.h>
-
-#define SOURCES_MAX   64
 #define SWEEP_YOUNG_S 600 /* of a submission that is on its way */
-
-/* A clone whose token is still to come here. */
-struct awaited {
-    struct host *host;
-    struct work work;
-    uint64_t ticket;
-    struct awaited *next;
-};
 
 /* The token that a document names is to go, when all have been told what they wait for. */
 struct forgotten {
@@ -71,59 +58,6 @@ void host_open_clones(struct host *self)
     self->clones = clones_new(&config);
 }
 
-/* ---- what is wanted -------------------------------------------------------------------------- */
-
-static void remove_awaited(struct awaited *awaited)
-{
-    struct awaited **at = &awaited->host->awaited;
-    while (*at != awaited)
-        at = &(*at)->next;
-    *at = awaited->next;
-}
-
-/* Whether it came or not: the clone says so. */
-static void on_secret(void *arg, const struct hash *hash, const struct err *err)
-{
-    owned_mem struct awaited *awaited = arg;
-    (void)hash;
-    (void)err;
-    remove_awaited(awaited);
-    clones_start(awaited->host->clones, &awaited->work);
-}
-
-/* Who leads holds the token, as a rule: it was among what a replica must have. Where it was
- * forgotten, since all had been cloned, and a bundle is lost, somebody may have it still. */
-void host_clone(struct host *self, const struct work *work)
-{
-    const struct doc *doc = store_find(self->config.store, work->eval, NULL);
-    const struct hash *secret = doc && doc->req ? &doc->req->secret : NULL;
-    if (!secret || !doc_hash_is_set(secret) ||
-        store_has_blob(self->config.store, secret, SECRET_EXT)) {
-        clones_start(self->clones, work);
-        return;
-    }
-    uint64_t sources[SOURCES_MAX];
-    size_t count = host_sources(self, work->eval, 0, sources, SOURCES_MAX);
-    struct awaited *awaited = mem_new(sizeof *awaited);
-    *awaited = (struct awaited){.host = self, .work = *work, .next = self->awaited};
-    self->awaited = awaited;
-    awaited->ticket =
-        blobs_fetch(self->blobs, secret, SECRET_EXT, sources, count, on_secret, awaited);
-}
-
-void host_stop_clones(struct host *self, const struct work *work)
-{
-    for (struct awaited *at = self->awaited, *next; at; at = next) {
-        next = at->next;
-        if (at->work.eval != work->eval || (work->p != WORK_CHORE && at->work.p != work->p))
-            continue;
-        blobs_cancel(self->blobs, at->ticket);
-        remove_awaited(at);
-        free(at);
-    }
-    clones_stop(self->clones, work);
-}
-
 /* ---- tokens that are not needed any more ----------------------------------------------------- */
 
 /* Not within the step: who tells statuses of an evaluation that has just become final opens its
@@ -171,11 +105,6 @@ void host_sweep_secrets(struct host *self, bool is_start)
 void host_free_cloning(struct host *self)
 {
     clones_free(self->clones);
-    while (self->awaited) {
-        struct awaited *first = self->awaited;
-        self->awaited = first->next;
-        free(first);
-    }
     while (self->forgotten) {
         struct forgotten *first = self->forgotten;
         self->forgotten = first->next;

@@ -159,11 +159,11 @@ void host_do(struct host *self, const struct mesh_effect *effect)
         host_note_answer(self, effect);
         break;
     case MESH_CLONE:
-        host_clone(self, &effect->work);
+        clones_start(self->clones, &effect->work);
         host_touch(self, effect->work.eval);
         break;
     case MESH_CLONE_STOP:
-        host_stop_clones(self, &effect->work);
+        clones_stop(self->clones, &effect->work);
         break;
     case MESH_FORGET_SECRET:
         host_last_statuses(self, effect->eval);

@@ -6,7 +6,6 @@
 #include "node/net/blobs.h"
 #include "node/own/docs.h"
 
-struct awaited;
 struct blob_wish;
 struct event;
 struct forgotten;
@@ -101,7 +100,6 @@ struct host {
     struct blobs *blobs;
     struct executor *executor;
     struct clones *clones;
-    struct awaited *awaited;
     struct forgotten *forgotten;
     unsigned watched;  /* seconds, since secrets were swept */
     struct mesh *mesh; /* NULL before host_start() */
@@ -174,8 +172,6 @@ void host_free_copies(struct host *self);
 /* ---- cloning.c ------------------------------------------------------------------------------- */
 
 void host_open_clones(struct host *self);
-void host_clone(struct host *self, const struct work *work);
-void host_stop_clones(struct host *self, const struct work *work);
 
 /* The token goes when what follows from the step has been told: host_remove_secrets(). */
 void host_forget_secret(struct host *self, const struct hash *secret);
