@@ -5,7 +5,7 @@
 #include <event2/buffer.h>
 #include <sys/socket.h>
 
-#define WINDOW_BYTES ((size_t)256 << 10)
+#define WINDOW_BYTES ((size_t)128 << 10)
 
 static struct bufferevent *peer_of(const struct tunnel *self, const struct bufferevent *side)
 {

@@ -139,7 +139,7 @@ static void fail_by_words(struct build *self, const char *output)
         next(self, BUILD_BUILDS);
         return;
     }
-    (void)build_blame_reach(self, &blame, &reach);
+    build_blame_reach(self, &blame, &reach);
     buf_append(&reach, buf_str(&words), words.len);
     env_settings_redact(self->spec.settings, buf_str(&reach), reach.len, &self->message);
     fail(self, blame.is_cluster ? ENV_BLAME_CLUSTER : ENV_BLAME_PROJECT, blame.reason);
@@ -164,6 +164,16 @@ static const char *limit_reason(enum supervise_limit limit)
     return limit == SUPERVISE_LIMIT_WALL ? "timeout" : "limit";
 }
 
+static void fail_by_limit(struct build *self, const struct child_result *result)
+{
+    enum supervise_limit limit = result->verdict.limit;
+    bool is_theirs = runs_strangers(self->step) || limit == SUPERVISE_LIMIT_DISK;
+    struct blame blame = {!is_theirs, false, limit_reason(limit)};
+    build_blame_reach(self, &blame, &self->message);
+    buf_printf(&self->message, "installing the requirements: %s", result->text);
+    fail(self, blame.is_cluster ? ENV_BLAME_CLUSTER : ENV_BLAME_PROJECT, blame.reason);
+}
+
 /* Whether the step did what it was for; when it did not, the build is over or goes another way. */
 static bool is_good(struct build *self, const struct child_result *result, const char *output)
 {
@@ -175,9 +185,7 @@ static bool is_good(struct build *self, const struct child_result *result, const
     if (!is_ours(self->step) && verdict->kind == SUPERVISE_EXITED && verdict->code < 125) {
         fail_by_words(self, output);
     } else if (verdict->kind == SUPERVISE_LIMITED) {
-        buf_printf(&self->message, "installing the requirements: %s", result->text);
-        bool is_theirs = runs_strangers(self->step) || verdict->limit == SUPERVISE_LIMIT_DISK;
-        fail(self, is_theirs ? ENV_BLAME_PROJECT : ENV_BLAME_CLUSTER, limit_reason(verdict->limit));
+        fail_by_limit(self, result);
     } else if (installs(self->step) && met_file_limit(verdict)) {
         buf_puts(&self->message, "installing the requirements: a file is too large");
         fail(self, ENV_BLAME_PROJECT, "package-too-large");

@@ -55,26 +55,35 @@ static bool is_index_to_blame(const struct build *self, const struct blame *blam
     return self->step == BUILD_WHEELS || blame->is_cluster;
 }
 
-bool build_blame_reach(const struct build *self, struct blame *blame, struct buf *message)
+/* Without its page a package looks as if there were none, whatever the installer makes of it. */
+static bool is_page_missing(const struct build_reached *reached, const struct blame *blame)
+{
+    return reached->failures > 0 && (strcmp(blame->reason, "package-not-found") == 0 ||
+                                     strcmp(blame->reason, "package-install") == 0);
+}
+
+void build_blame_reach(const struct build *self, struct blame *blame, struct buf *message)
 {
     const struct build_reached *reached = &self->reached;
     if (reached->is_over) {
         buf_printf(message, "the requirements download more than %llu MiB\n",
                    (unsigned long long)self->spec.config->build_max_bytes >> 20);
         *blame = (struct blame){false, false, "package-too-large"};
-        return true;
+        return;
+    }
+    if (reached->refusal_count == 0 && is_page_missing(reached, blame)) {
+        *blame = (struct blame){true, false, "index-unreachable"};
+        return;
     }
     if (reached->refusal_count == 0 || (blame->is_cluster && reached->failures > 0))
-        return false;
+        return;
     const struct egress_refusal *first = &reached->refusals[0];
-    bool is_reason = may_come_of_it(blame->reason);
     bool is_ours = first->is_allowed_host || is_index_to_blame(self, blame);
-    if (is_reason)
+    if (may_come_of_it(blame->reason))
         *blame = (struct blame){is_ours, false, egress_verdict_reason(first->verdict)};
     buf_puts(message, is_ours ? "this node's index leads to " : "the requirements tried to reach ");
     put_refusal(first, message);
     if (is_ours && first->verdict == EGRESS_NOT_ALLOWED)
         buf_puts(message, "; its operator allows it with --index-host");
     buf_putc(message, '\n');
-    return is_reason;
 }

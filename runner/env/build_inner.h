@@ -75,9 +75,9 @@ int build_gate_open(struct build *self, int *fd_owned, struct err *err) ERR_CHEC
 /* Notes what the step reached for, in `reached` and in the log, and ends its connections. */
 void build_gate_close(struct build *self);
 
-/* Blames what an installer was refused, where that may be why it failed: appends a line to
- * `message`, changes `blame`, and returns whether it did. */
-bool build_blame_reach(const struct build *self, struct blame *blame, struct buf *message);
+/* Blames what an installer was refused, or could not reach, where that may be why it failed:
+ * appends a line to `message` and changes `blame`. */
+void build_blame_reach(const struct build *self, struct blame *blame, struct buf *message);
 
 /* Looks at what the build has written until build_unwatch(), and stops its child when that is too
  * much. Without a watcher, which is logged, the seal still finds it. */

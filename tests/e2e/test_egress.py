@@ -130,29 +130,37 @@ def test_a_url_is_refused_before_anything_runs(node):
     assert "unasked.example" not in node.tail(), "nobody asked for it"
 
 
-def test_an_index_whose_files_lie_elsewhere(index, tmp_path):
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_an_index_whose_files_lie_elsewhere(index, tmp_path, installer):
     """That is the operator's to allow; until then it costs nobody a mark."""
-    check_uv()
+    if installer == "uv":
+        check_uv()
+    options = [] if installer == "uv" else ["--uv", "/nonexistent/uv"]
     with packages.Index("127.0.0.3") as files:
         index.add("xegresselsewhere", link=f"http://{files.host}")
         files.files.update(index.files)
         env = {"PIP_EXTRA_INDEX_URL": index.url, "PIP_FIND_LINKS": None}
-        with Node(tmp_path / "a", env=env) as node:
+        with Node(tmp_path / "a", *options, env=env) as node:
             project = failed_by_cluster(node, "xegresselsewhere", "egress-host")
             assert not project or files.host in project["message"], project
             assert not project or "--index-host" in project["message"], project
-        with Node(tmp_path / "b", "--index-host", files.host, env=env) as node:
+        with Node(tmp_path / "b", "--index-host", files.host, *options, env=env) as node:
             (project,) = run(node, {"a": "xegresselsewhere"}).values()
             assert project["passed"] == 1, project
 
 
-def test_an_index_that_is_not_there_is_the_clusters_fault(tmp_path):
-    check_uv()
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_an_index_that_is_not_there_is_the_clusters_fault(tmp_path, installer, scheme):
+    """Though both installers say it in words of their own, and pip that there is no such package."""
+    if installer == "uv":
+        check_uv()
+    options = [] if installer == "uv" else ["--uv", "/nonexistent/uv"]
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    env = {"PIP_INDEX_URL": f"http://127.0.0.1:{port}/simple", "PIP_RETRIES": "0",
+    env = {"PIP_INDEX_URL": f"{scheme}://127.0.0.1:{port}/simple", "PIP_RETRIES": "0",
            "PIP_EXTRA_INDEX_URL": None, "PIP_FIND_LINKS": None}
-    with Node(tmp_path, env=env) as node:
+    with Node(tmp_path, *options, env=env) as node:
         failed_by_cluster(node, "xegressfine", "index-unreachable")
 
 
