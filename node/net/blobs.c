@@ -161,6 +161,8 @@ struct blobs *blobs_new(const struct blobs_config *config)
         self->config.silent_ms = 10000;
     if (self->config.give_up_ms == 0)
         self->config.give_up_ms = 60000;
+    if (self->config.lost_ms == 0)
+        self->config.lost_ms = 3000;
     if (self->config.bytes_max == 0)
         self->config.bytes_max = UINT64_C(4) << 30;
     rand_system(&seed, sizeof seed);

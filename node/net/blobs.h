@@ -34,6 +34,7 @@ struct blobs_config {
     /* For tests; 0 for the default. */
     uint32_t silent_ms;  /* 10000: without a byte from a source, then the next one is asked */
     uint32_t give_up_ms; /* 60000: without a byte from any source, then the fetch has failed */
+    uint32_t lost_ms;    /* 3000: the same where nobody knows where any of them is */
     uint64_t bytes_max;  /* 4 GiB: a larger blob is refused */
 };
 

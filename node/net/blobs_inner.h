@@ -167,6 +167,8 @@ struct source *source_choose(const struct fetch *self, uint64_t now_ms);
 void source_defer(struct fetch *self, struct source *source, uint64_t now_ms, uint32_t at_least_ms);
 /* ERR_NONE while one is left that may be asked, now or later; else what the end is. */
 enum err_code source_verdict(const struct fetch *self);
+/* Whether one of those is known to be somewhere: else all that are left are dead, or never were. */
+bool source_any_known(const struct fetch *self);
 void source_blame(struct fetch *self); /* the whole was wrong */
 
 /* ---- serve.c */

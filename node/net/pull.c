@@ -62,7 +62,9 @@ void pull_go_on(struct fetch *self, uint64_t now_ms)
     }
     struct source *source = source_choose(self, now_ms);
     if (!source) {
-        if (now_ms - self->progress_ms >= self->blobs->config.give_up_ms)
+        const struct blobs_config *config = &self->blobs->config;
+        if (now_ms - self->progress_ms >=
+            (source_any_known(self) ? config->give_up_ms : config->lost_ms))
             fetch_fail(self, ERR_UNAVAILABLE);
         return;
     }

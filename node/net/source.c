@@ -69,6 +69,19 @@ enum err_code source_verdict(const struct fetch *self)
     return verdict;
 }
 
+bool source_any_known(const struct fetch *self)
+{
+    const struct blobs_config *config = &self->blobs->config;
+    struct wire_addr addr;
+    for (size_t i = 0; i < self->source_count; i++) {
+        const struct source *at = &self->sources[i];
+        if (may_ask(at) &&
+            (net_has_link(config->net, at->nid) || config->locate(config->arg, at->nid, &addr)))
+            return true;
+    }
+    return false;
+}
+
 void source_blame(struct fetch *self)
 {
     size_t parts = 0;

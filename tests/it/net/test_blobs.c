@@ -33,7 +33,7 @@ static bool locate(void *arg, uint64_t nid, struct wire_addr *out)
     return false;
 }
 
-static uint32_t silent_ms, give_up_ms;
+static uint32_t silent_ms, give_up_ms, lost_ms;
 
 static void serve_blobs(struct peer_node *self)
 {
@@ -42,7 +42,8 @@ static void serve_blobs(struct peer_node *self)
                                                    .store = self->store,
                                                    .locate = locate,
                                                    .silent_ms = silent_ms,
-                                                   .give_up_ms = give_up_ms});
+                                                   .give_up_ms = give_up_ms,
+                                                   .lost_ms = lost_ms});
 }
 
 static struct peer_node *start_peer(uint8_t number)
@@ -81,6 +82,7 @@ static int begin(void **unused)
     memset(crowd, 0, sizeof crowd);
     silent_ms = 0;
     give_up_ms = 0;
+    lost_ms = 0;
     return begin_world(unused);
 }
 
@@ -343,16 +345,33 @@ static void nobody_has_it(void **unused)
     want(b, &hash, "zst", b, NULL); /* we ourselves are no source */
     until(b->done == 2);
     assert_int_equal(b->code, ERR_NOT_FOUND);
-    struct peer_node stranger = {.node = {.id = 12345}}; /* of whom nobody knows where he is */
-    want(b, &hash, "zst", &stranger, NULL);
-    until(b->done == 3);
-    assert_int_equal(b->code, ERR_UNAVAILABLE);
     kill_peer(a);
     want(b, &hash, "zst", a, NULL);
-    until(b->done == 4);
+    until(b->done == 3);
     assert_int_equal(b->code, ERR_UNAVAILABLE);
     stop_peer(a);
     stop_peer(b);
+}
+
+/* One that died, or was never heard of, is not waited for as long as one that does not answer. */
+static void who_is_nowhere_is_not_waited_for(void **unused)
+{
+    (void)unused;
+    lost_ms = 200; /* and a minute for all others */
+    struct peer_node *a = start_peer(1), *b = start_peer(2), *c = start_peer(3);
+    struct hash hash = hash_of("nowhere", 7);
+    struct peer_node stranger = {.node = {.id = 12345}};
+    want(c, &hash, "zst", &stranger, a); /* who says that he has it not */
+    until(c->done == 1);
+    assert_int_equal(c->code, ERR_UNAVAILABLE);
+    kill_peer(b);
+    b->node.addr = (struct wire_addr){0};
+    want(c, &hash, "zst", b, a);
+    until(c->done == 2);
+    assert_int_equal(c->code, ERR_UNAVAILABLE);
+    stop_peer(a);
+    stop_peer(b);
+    stop_peer(c);
 }
 
 static void our_own_disk_may_fail(void **unused)
@@ -526,6 +545,7 @@ int main(void)
         IN_WORLD(a_wrong_blob_is_taken_from_another),
         IN_WORLD(a_mixture_is_sorted_out),
         IN_WORLD(nobody_has_it),
+        IN_WORLD(who_is_nowhere_is_not_waited_for),
         IN_WORLD(our_own_disk_may_fail),
         IN_WORLD(who_asks_again_goes_on_where_it_was),
         IN_WORLD(it_may_end_at_any_moment),
