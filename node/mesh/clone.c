@@ -20,7 +20,7 @@
 #include <string.h>
 
 #define REST_MS      2000 /* before what was in vain is tried again; then twice as long, up to */
-#define REST_MOST_MS 60000
+#define REST_MOST_MS 20000
 #define LOST_MS      600000 /* nobody has come back for so long who has the bundle or the secret */
 #define SOURCES_MOST 24     /* asked for one bundle */
 #define ADOPT_MOST   64     /* sources in one delta */
@@ -383,6 +383,16 @@ void mesh_look_secret(struct mesh *self, uint64_t eval, const struct hash *secre
     effect->eval = eval;
     effect->secret = mesh_copy(self, secret, sizeof *secret);
     self->counters.secrets++;
+}
+
+void mesh_look_taken(struct mesh *self)
+{
+    for (size_t i = 0; i < self->taken_count; i++) {
+        const struct doc *doc = mesh_doc(self, self->taken[i]);
+        if (is_git(doc))
+            mesh_look_secret(self, doc->id, &doc->req->secret);
+    }
+    self->taken_count = 0;
 }
 
 /* ---- what comes of it ------------------------------------------------------------------------ */

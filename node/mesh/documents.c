@@ -130,6 +130,11 @@ void mesh_appended(struct mesh *self, const struct mesh_event *event)
     if (!append)
         return;
     mesh_hold(self, append, append_fini);
+    if (append->who == APPEND_FOR_OWN) {
+        self->taken =
+            mem_grow(self->taken, &self->taken_room, self->taken_count + 1, sizeof *self->taken);
+        self->taken[self->taken_count++] = append->delta.id;
+    }
     tell_asker(self, append, event);
     if (!event->is_ok || !event->changed)
         return;
@@ -194,6 +199,7 @@ static void refused(struct mesh *self, const struct own_effect *from)
     effect->eval = from->id;
     effect->reason = reasons[from->why];
     effect->retry_s = from->retry_s;
+    mesh_look_clones(self, from->id); /* it may have come with a secret that is not for this node */
 }
 
 static void tell_fence(struct mesh *self, const struct own_effect *from)

@@ -91,6 +91,7 @@ void mesh_free(struct mesh *self)
     mesh_release_holds(self);
     free(self->holds);
     free(self->notes);
+    free(self->taken);
     free_appends(self);
     free_lists(self);
     mesh_forget_failures(self, 0);
@@ -285,6 +286,7 @@ void mesh_step(struct mesh *self, const struct mesh_event *event, struct mesh_ou
     tick(self);
     tell_store_digest(self);
     mesh_take_notes(self);
+    mesh_look_taken(self);
     mesh_tell_own_load(self);
     mesh_take_notes(self);
     tell_drained(self);

@@ -143,8 +143,10 @@ struct mesh {
     struct progress *progress;
     struct failure *failures;
     struct clone *clones; /* see clone.c */
-    struct treed *treed;  /* see tree.c */
-    struct view *views;   /* see live.c */
+    uint64_t *taken;      /* evaluations of which own has an append behind it, in this step */
+    size_t taken_count, taken_room;
+    struct treed *treed; /* see tree.c */
+    struct view *views;  /* see live.c */
     size_t view_count;
     struct submission *submissions; /* see submit.c */
     size_t submission_count;
@@ -282,6 +284,9 @@ void mesh_look_sources(struct mesh *self, const struct delta *delta);
 
 /* Whether this node still needs a secret, which is `eval`'s or was meant to be. */
 void mesh_look_secret(struct mesh *self, uint64_t eval, const struct hash *secret);
+
+/* The same of what own took in, or did not, in this step. */
+void mesh_look_taken(struct mesh *self);
 
 void mesh_cloned(struct mesh *self, const struct mesh_event *event);
 void mesh_clone_progress(struct mesh *self, const struct mesh_event *event);

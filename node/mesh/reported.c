@@ -95,7 +95,7 @@ static void look_at_tree(struct mesh *self, const struct delta *delta, struct en
     bool is_same = delta->plan_count == 1 && source &&
                    memcmp(&delta->plans[0].tree, &source->tree, sizeof source->tree) == 0;
     bool is_plain = ending->end == WORK_UNPREPARED && delta->plan_count == 0;
-    if (!source || !is_judged || is_same || is_plain)
+    if (!source || !is_judged || is_same || is_plain || self->config.mutation == OWN_ANY_TREE)
         return;
     self->counters.other_trees++;
     ending->end = WORK_CANCELLED;

@@ -44,7 +44,7 @@ static const struct hash *tree_of(const struct mesh *self, uint64_t eval, uint32
 void mesh_tree_begins(struct mesh *self, const struct doc *doc, const struct work *chore)
 {
     const struct doc_source *source = doc_source(doc, chore->p);
-    if (!source || find(self, chore))
+    if (!source || find(self, chore) || self->config.mutation == OWN_ANY_TREE)
         return;
     struct treed *treed = mem_new(sizeof *treed);
     *treed = (struct treed){.chore = *chore, .tree = source->tree, .next = self->treed};

@@ -263,6 +263,20 @@ static void encode_result(const struct mesh *self, const struct work *work, stru
         delta_encode(&(struct delta){.id = work->eval, .res = rec, .res_count = 1}, out);
 }
 
+/* What was done of a commit that does not count any more has left nothing that its owner waits
+ * for: it is to be done again. */
+static enum work_end end_of(const struct mesh *self, const struct agent_effect *from,
+                            const struct work *work)
+{
+    const struct doc *doc = mesh_doc(self, work->eval);
+    if (from->end != WORK_DONE || !doc || !doc_source(doc, work->p))
+        return from->end;
+    bool has_left = work->m == WORK_CHORE
+                        ? doc_plan(doc, work->p) && !mesh_tree_is_old(self, work, NULL)
+                        : doc_result(doc, work->p, work->m) != NULL;
+    return has_left ? WORK_DONE : WORK_CANCELLED;
+}
+
 static void tell_result(struct mesh *self, const struct agent_effect *from, const struct work *work)
 {
     static const uint8_t outcomes[] = {[WORK_DONE] = WIRE_OUTCOME_DONE,
@@ -270,11 +284,12 @@ static void tell_result(struct mesh *self, const struct agent_effect *from, cons
                                        [WORK_CANCELLED] = WIRE_OUTCOME_CANCELLED,
                                        [WORK_UNPREPARED] = WIRE_OUTCOME_UNPREPARED,
                                        [WORK_REFUSED] = WIRE_OUTCOME_LOST};
+    enum work_end end = end_of(self, from, work);
     if (from->owner == self->self) {
         mesh_note_queue(self, (struct queue_event){.kind = QUEUE_ENDED,
                                                    .peer = self->self,
                                                    .work = *work,
-                                                   .end = from->end,
+                                                   .end = end,
                                                    .blame = from->blame,
                                                    .prepare_ms = from->took_ms});
         mesh_note_agent(self, (struct agent_event){.kind = AGENT_ACKED, .work = *work});
@@ -284,10 +299,10 @@ static void tell_result(struct mesh *self, const struct agent_effect *from, cons
         return;
     owned_buf delta = BUF_INIT;
     const struct failure *failure = mesh_failure(self, work->eval, work->p);
-    if (from->end == WORK_UNPREPARED && from->blame == WORK_BLAME_CLUSTER) {
+    if (end == WORK_UNPREPARED && from->blame == WORK_BLAME_CLUSTER) {
         if (failure)
             delta_encode(&failure->delta, &delta);
-    } else if (from->end == WORK_DONE || from->end == WORK_UNPREPARED) {
+    } else if (end == WORK_DONE || end == WORK_UNPREPARED) {
         encode_result(self, work, &delta);
     }
     struct wire_msg msg = {.kind = WIRE_RESULT,
@@ -296,7 +311,7 @@ static void tell_result(struct mesh *self, const struct agent_effect *from, cons
                                       .p = work->p,
                                       .m = work->m,
                                       .n = (uint16_t)work->n,
-                                      .outcome = outcomes[from->end],
+                                      .outcome = outcomes[end],
                                       .blame = (uint8_t)from->blame,
                                       .took_ms = from->took_ms,
                                       .delta = {(const uint8_t *)delta.data, delta.len}}};

@@ -98,11 +98,23 @@ static size_t add_missing(const struct own *self, const struct hash *blob, struc
     return count;
 }
 
+/* Under a fence that is new here the commits that were found are nobody's choice yet. */
+static bool is_new_fence(const struct doc *doc, const struct delta *delta)
+{
+    return !doc->fence || doc_ballot_compare(doc->fence->ballot, delta->fence->ballot) != 0;
+}
+
 /* It is forgotten by who will not need it any more, and that is for good. */
 static bool needs_secret(const struct own *self, const struct delta *delta)
 {
     const struct doc *doc = find(self, delta->id);
-    return !doc || !doc->req || docs_needs_secret(self->config.docs, doc);
+    bool is_open = false;
+    if (doc && doc->req && (doc->cancel || doc_is_final(doc) || !is_new_fence(doc, delta)))
+        return docs_needs_secret(self->config.docs, doc);
+    for (size_t p = 0; p < delta->req->project_count; p++)
+        is_open = is_open || (!doc_hash_is_set(&delta->req->projects[p].bundle) &&
+                              !delta->req->projects[p].failure);
+    return is_open || delta->req->statuses;
 }
 
 /* A submission's bundles and its secret come first: who says that he has it, has all of it. */
@@ -188,6 +200,13 @@ static bool asks_for_promise(uint8_t kind)
     return kind == WIRE_PUT_SUBMIT || kind == WIRE_PUT_CLAIM || kind == WIRE_PUT_SEAL;
 }
 
+/* Who had this address before was named a replica: what he was to keep is not for this node. */
+static bool is_for_another(const struct own *self, const struct wire_put *put,
+                           const struct delta *delta)
+{
+    return put->kind == WIRE_PUT_SUBMIT && fence_index(delta->fence, self->self) < 0;
+}
+
 void acceptor_put(struct own *self, uint64_t peer, const struct wire_put *message)
 {
     owned_delta delta = {0};
@@ -196,7 +215,8 @@ void acceptor_put(struct own *self, uint64_t peer, const struct wire_put *messag
     if (is_under_way(self, peer, message->rid))
         return;
     if (delta_decode((const char *)message->delta.data, message->delta.len, &delta, &err) ||
-        delta.id != message->eid || (asks_for_promise(message->kind) && !delta.fence)) {
+        delta.id != message->eid || (asks_for_promise(message->kind) && !delta.fence) ||
+        is_for_another(self, message, &delta)) {
         self->stats.ignored++;
         return;
     }

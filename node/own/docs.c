@@ -54,7 +54,7 @@ bool docs_needs_secret(const struct docs *self, const struct doc *doc)
 
 bool docs_can_lead(const struct docs *self, const struct doc *doc)
 {
-    bool can_clone = !is_missing(self, &doc->req->secret);
+    bool can_clone = !doc_hash_is_set(&doc->req->secret);
     for (uint32_t p = 0; p < doc->req->project_count; p++) {
         bool is_open = doc_is_uncloned(doc, p) || doc_source(doc, p);
         if (is_open ? !can_clone && (doc_is_uncloned(doc, p) || !has_bundle(self, doc, p))

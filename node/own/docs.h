@@ -63,8 +63,8 @@ bool docs_has_bundles(const struct docs *self, const struct doc *doc);
  * to be told. False where there is no secret. */
 bool docs_needs_secret(const struct docs *self, const struct doc *doc);
 
-/* Says whether this node could go on from what it has: the bundles are here, or can be made from
- * the repositories again. */
+/* Says whether this node, which is no replica, could go on from what it has: the bundles are here,
+ * or can be had from repositories that are open to all. A secret is for replicas alone. */
 bool docs_can_lead(const struct docs *self, const struct doc *doc);
 
 #endif

@@ -22,6 +22,7 @@ void check_free(struct check *self_owned)
     free(self_owned->puts);
     free(self_owned->shown);
     free(self_owned->minted);
+    free(self_owned->holders);
     free(self_owned);
 }
 

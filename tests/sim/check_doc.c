@@ -4,6 +4,7 @@
 #include "proto/base/mem.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 uint64_t check_vector(const struct doc_seal *seal)
 {
@@ -83,6 +84,22 @@ static void check_fence(struct sim *self, struct sim_node *node, const struct do
     }
 }
 
+/* I19: what a seal counts of a repository is all of one commit. */
+static void check_trees(struct sim *self, struct sim_node *node, const struct doc *doc)
+{
+    for (uint32_t p = 0; doc->req && p < doc->req->project_count; p++) {
+        struct doc_project project;
+        const struct doc_plan *plan = doc_plan(doc, p);
+        const struct doc_source *source = doc_source(doc, p);
+        doc_project(doc, p, &project);
+        if (plan && memcmp(&plan->tree, &project.tree, sizeof plan->tree) != 0)
+            check_violation(self, "I19", "%s: the seal of %" PRIu64 " counts p%u of another commit",
+                            node->label, doc->id, p);
+        if (source)
+            cloner_check_source(self, node, doc->id, source);
+    }
+}
+
 static void check_seal(struct sim *self, struct sim_node *node, const struct doc *doc)
 {
     struct check_fence *fence = check_fence_of(self, doc->id, doc->seal->ballot);
@@ -107,6 +124,7 @@ static void check_seal(struct sim *self, struct sim_node *node, const struct doc
     fence->has_seal = true;
     fence->vector = vector;
     check_seal_truth(self, node, doc);
+    check_trees(self, node, doc);
 }
 
 static bool has_seal(const struct doc *doc, struct doc_ballot ballot)

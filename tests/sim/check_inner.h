@@ -50,7 +50,13 @@ struct check_minted { /* the newest incarnation that a node gave itself */
     uint32_t ver;
 };
 
+struct check_holder { /* of a secret */
+    uint64_t node, eval;
+};
+
 struct check {
+    struct check_holder *holders;
+    size_t holder_count, holder_room;
     struct check_fence *fences;
     size_t fence_count, fence_room;
     struct check_run *runs;

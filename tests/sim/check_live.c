@@ -87,8 +87,10 @@ static bool is_excused(struct sim *self, const struct sim_eval *eval)
 /* Of what was never acknowledged the bundles may be gone. */
 static bool is_lost(const struct sim *self, const struct sim_eval *eval)
 {
+    const struct hash *secret = &eval->req.secret;
     for (unsigned i = 0; i < self->node_count; i++) {
-        bool has_all = self->nodes[i].is_up;
+        bool has_all = self->nodes[i].is_up &&
+                       (!doc_hash_is_set(secret) || disk_has_blob(&self->nodes[i].disk, secret));
         for (size_t p = 0; p < eval->req.project_count; p++)
             has_all =
                 has_all && (!doc_hash_is_set(&eval->req.projects[p].bundle) ||
@@ -157,6 +159,54 @@ static bool evals_are_done(struct sim *self, const char **id, struct buf *why)
     return true;
 }
 
+/* L5: a living replica of what goes on has what was found in each repository. */
+static void check_bundles(struct sim *self, const struct sim_node *node, const struct doc *doc)
+{
+    bool is_replica = false;
+    for (size_t i = 0; doc->fence && i < doc->fence->rep_count; i++)
+        is_replica = is_replica || id_node_short(&doc->fence->reps[i]) == node->id;
+    for (uint32_t p = 0; is_replica && doc->req && p < doc->req->project_count; p++) {
+        const struct doc_source *source = doc_source(doc, p);
+        if (source && doc_hash_is_set(&source->bundle) &&
+            !disk_has_blob(&node->disk, &source->bundle))
+            check_violation(self, "L5", "%s is a replica of %" PRIu64 " and has not p%u's bundle",
+                            node->label, doc->id, p);
+    }
+}
+
+#define KEPT_US (90 * SIM_S) /* one that is left alone waits for 30 s before it leads */
+
+static void check_kept(struct sim *self)
+{
+    for (unsigned i = 0; i < self->node_count; i++) {
+        const struct sim_node *node = &self->nodes[i];
+        if (!node->is_up || self->now_us - self->disturbed_us < KEPT_US)
+            continue;
+        for (size_t d = 0; d < node->disk.doc_count; d++)
+            if (!node->disk.docs[d]->cancel && !doc_is_final(node->disk.docs[d]))
+                check_bundles(self, node, node->disk.docs[d]);
+    }
+}
+
+/* L5: a secret is gone when what it was for is over. */
+static bool secrets_are_gone(const struct sim *self, struct buf *why)
+{
+    for (size_t i = 0; i < self->eval_count; i++) {
+        const struct sim_eval *eval = &self->evals[i];
+        for (unsigned n = 0; n < self->node_count; n++) {
+            const struct sim_node *node = &self->nodes[n];
+            const struct doc *doc = disk_find(&node->disk, eval->id);
+            bool is_open = doc && doc->req && !doc_is_final(doc) && !doc->cancel;
+            if (!node->is_up || is_open || !doc_hash_is_set(&eval->req.secret) ||
+                is_torn(self, eval->id) || !disk_has_blob(&node->disk, &eval->req.secret))
+                continue;
+            buf_printf(why, "%s still has the secret of %" PRIu64, node->label, eval->id);
+            return false;
+        }
+    }
+    return true;
+}
+
 static uint64_t root_of(const struct sim *self, const struct sim_node *node)
 {
     uint64_t root = docs_root(&node->docs);
@@ -215,6 +265,7 @@ bool check_is_settled(struct sim *self, const char **id, struct buf *why)
 {
     check_idle(self);
     check_drain(self);
+    check_kept(self);
     *id = "L3";
     if (!members_agree(self, why)) {
         if (self->now_us - self->disturbed_us > MEMBERS_US && !self->is_members_late) {
@@ -229,6 +280,9 @@ bool check_is_settled(struct sim *self, const char **id, struct buf *why)
     *id = "L1";
     if (!stores_agree(self, why))
         return false;
+    *id = "L5";
+    if (!secrets_are_gone(self, why))
+        return false;
     return self->now_us - self->calm_us > 5 * SIM_S; /* the last submission was made */
 }
 
@@ -241,8 +295,10 @@ static void check_counts(struct sim *self, const struct sim_node *node, const st
         return;
     size_t counted = 0;
     for (uint32_t p = 0; p < doc->req->project_count; p++) {
+        struct doc_project project;
         const struct doc_plan *plan = doc_plan(doc, p);
-        if (!plan && !doc->req->projects[p].failure && !doc->seal->cancelled)
+        doc_project(doc, p, &project);
+        if (!plan && !project.failure && !doc->seal->cancelled)
             check_violation(self, "I3", "%s: %" PRIu64 " p%u is done without a plan", node->label,
                             doc->id, p);
         if (!plan || plan->setup.outcome != DOC_NO_OUTCOME)

@@ -5,6 +5,7 @@
 #include "proto/base/mem.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* ---- incarnations ---------------------------------------------------------------------------- */
 
@@ -88,8 +89,11 @@ static bool has_seal_of(const struct doc *doc, struct doc_ballot ballot)
     return doc->seal && doc_ballot_compare(doc->seal->ballot, ballot) >= 0;
 }
 
-static bool has_blobs(const struct sim_node *node, const struct doc_req *req)
+static bool has_blobs(const struct sim_node *node, const struct doc *doc)
 {
+    const struct doc_req *req = doc->req;
+    if (docs_needs_secret(&node->docs, doc) && !disk_has_blob(&node->disk, &req->secret))
+        return false;
     for (size_t p = 0; p < req->project_count; p++)
         if (doc_hash_is_set(&req->projects[p].bundle) &&
             !disk_has_blob(&node->disk, &req->projects[p].bundle))
@@ -112,6 +116,63 @@ bool check_knows_others(const struct sim_node *node)
     return left == 0 && node->had_peers;
 }
 
+/* ---- secrets --------------------------------------------------------------------------------- */
+
+void check_may_hold(struct sim *self, uint64_t node, uint64_t eval)
+{
+    struct check *check = self->check;
+    for (size_t i = 0; i < check->holder_count; i++)
+        if (check->holders[i].node == node && check->holders[i].eval == eval)
+            return;
+    CHECK_ADD(check, holders, holder_count, holder_room,
+              (struct check_holder){.node = node, .eval = eval});
+}
+
+static bool may_hold(const struct sim *self, uint64_t node, uint64_t eval)
+{
+    const struct check *check = self->check;
+    for (size_t i = 0; i < check->holder_count; i++)
+        if (check->holders[i].node == node && check->holders[i].eval == eval)
+            return true;
+    return false;
+}
+
+static struct sim_eval *eval_of_secret(struct sim *self, const struct hash *blob)
+{
+    for (size_t i = 0; i < self->eval_count; i++)
+        if (doc_hash_is_set(blob) && memcmp(&self->evals[i].req.secret, blob, sizeof *blob) == 0)
+            return &self->evals[i];
+    return NULL;
+}
+
+/* I18: who gave it in, who is named by a fence, and who was asked to take it in. */
+void check_holds(struct sim *self, const struct sim_node *node, const struct hash *blob)
+{
+    const struct sim_eval *eval = eval_of_secret(self, blob);
+    if (!eval)
+        return;
+    SOMETIMES(SECRET_FETCHED);
+    if (!may_hold(self, node->id, eval->id))
+        check_violation(self, "I18", "%s has got the secret of %" PRIu64 ", and is no replica",
+                        node->label, eval->id);
+}
+
+/* A secret is never fetched as if it were any blob. */
+static void check_fetch(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
+{
+    for (size_t i = 0; i < effect->blob_count; i++)
+        if (eval_of_secret(self, &effect->blobs[i]) && effect->secret != &effect->blobs[i])
+            check_violation(self, "I18", "%s fetches a secret like any blob", node->label);
+}
+
+static void note_replicas(struct sim *self, uint64_t eval, const struct doc_fence *fence)
+{
+    for (size_t i = 0; i < fence->rep_count; i++)
+        check_may_hold(self, id_node_short(&fence->reps[i]), eval);
+}
+
+/* ---- acknowledgements ------------------------------------------------------------------------ */
+
 /* I1: so many nodes have the request, a fence and the bundles on their disks. */
 static void check_accepted(struct sim *self, struct sim_node *node,
                            const struct mesh_effect *effect)
@@ -123,7 +184,7 @@ static void check_accepted(struct sim *self, struct sim_node *node,
     for (unsigned i = 0; i < self->node_count; i++) {
         const struct sim_node *holder = &self->nodes[i];
         const struct doc *doc = disk_find(&holder->disk, eval->id);
-        if (doc && doc->req && doc->fence && has_blobs(holder, doc->req))
+        if (doc && doc->req && doc->fence && has_blobs(holder, doc))
             eval->holders[eval->holder_count++] = holder->id;
     }
     const struct doc *mine = disk_find(&node->disk, eval->id);
@@ -135,7 +196,8 @@ static void check_accepted(struct sim *self, struct sim_node *node,
     if (eval->holder_count < effect->replicas)
         check_violation(self, "I1", "%s acknowledges %" PRIu64 " with %u replicas, %zu have it",
                         node->label, eval->id, effect->replicas, eval->holder_count);
-    if (effect->replicas < 2 && !eval->is_alone && check_knows_others(node))
+    bool is_degraded = mine && mine->degraded; /* known to be finished, when it was sent again */
+    if (effect->replicas < 2 && !eval->is_alone && check_knows_others(node) && !is_degraded)
         check_violation(self, "I1", "%s acknowledges %" PRIu64 " with one copy", node->label,
                         eval->id);
 }
@@ -176,8 +238,10 @@ static void note_put(struct sim *self, unsigned from, unsigned to, const struct 
                         err.text);
         return;
     }
-    if (delta.fence)
+    if (delta.fence) {
         note.fence = delta.fence->ballot;
+        note_replicas(self, put->eid, delta.fence);
+    }
     if (delta.seal)
         note.seal = delta.seal->ballot;
     CHECK_ADD(self->check, puts, put_count, put_room, note);
@@ -196,7 +260,7 @@ static void check_put_ok(struct sim *self, struct sim_node *node, unsigned to,
     const struct doc *doc = disk_find(&node->disk, ok->eid);
     if (!put)
         return;
-    if (put->kind == WIRE_PUT_SUBMIT && (!doc || !doc->req || !has_blobs(node, doc->req)))
+    if (put->kind == WIRE_PUT_SUBMIT && (!doc || !doc->req || !has_blobs(node, doc)))
         check_violation(self, "I1", "%s says that it has %" PRIu64 ", and has not", node->label,
                         ok->eid);
     if ((put->kind == WIRE_PUT_CLAIM || put->kind == WIRE_PUT_SUBMIT) &&
@@ -261,6 +325,9 @@ static void check_frame(struct sim *self, struct sim_node *node, const struct me
     case WIRE_PUT_LOW:
         SOMETIMES(PUT_LOW);
         return;
+    case WIRE_SUBMIT:
+        check_may_hold(self, to->id, msg.submit.eid);
+        return;
     case WIRE_RESULT:
         check_result(self, node, &msg.result);
         return;
@@ -280,6 +347,9 @@ void check_effect(struct sim *self, struct sim_node *node, const struct mesh_eff
         return;
     case MESH_ACCEPTED:
         check_accepted(self, node, effect);
+        return;
+    case MESH_FETCH:
+        check_fetch(self, node, effect);
         return;
     default:
         return;

@@ -278,6 +278,15 @@ void disk_add_blob(struct sim_disk *disk, const struct hash *hash)
     disk->blobs[disk->blob_count++] = *hash;
 }
 
+void disk_remove_blob(struct sim_disk *disk, const struct hash *hash)
+{
+    for (size_t i = 0; i < disk->blob_count; i++)
+        if (memcmp(&disk->blobs[i], hash, sizeof *hash) == 0) {
+            disk->blobs[i] = disk->blobs[--disk->blob_count];
+            return;
+        }
+}
+
 struct fetch {
     size_t blobs, sources, tries;
     /* hashes and ids follow */
@@ -328,10 +337,12 @@ void disk_fetched(struct sim *self, struct sim_node *node, const struct sim_even
     for (size_t i = 0; i < head.blobs; i++) {
         if (disk_has_blob(&node->disk, &blobs[i]))
             continue;
-        if (can_get(self, node, &blobs[i], sources, head.sources))
-            disk_add_blob(&node->disk, &blobs[i]);
-        else
+        if (!can_get(self, node, &blobs[i], sources, head.sources)) {
             ok = false;
+            continue;
+        }
+        disk_add_blob(&node->disk, &blobs[i]);
+        check_holds(self, node, &blobs[i]);
     }
     free(blobs);
     free(sources);

@@ -40,6 +40,9 @@ void faults_draw(struct sim *self)
     swarm->delay_us = has(self, 70) ? 500 : 60 * SIM_MS;
     swarm->jitter_us = has(self, 70) ? 1000 : 200 * SIM_MS;
     swarm->sync_us = has(self, 80) ? 2 * SIM_MS : 80 * SIM_MS;
+    swarm->has_git = self->options.git == SIM_GIT_ALL ||
+                     (self->options.git == SIM_GIT_SOME && sim_hash3(self->options.seed, 20, 0, 0) %
+                                                               2); /* takes nothing from a stream */
     if (self->options.is_scripted) {
         swarm->delay_us = 500;
         swarm->jitter_us = 500;
@@ -263,7 +266,7 @@ static void make_unready(struct sim *self, struct sim_node *node)
         return;
     SOMETIMES(PROJECT_UNREADY);
     size_t which = (size_t)rand_below(&self->fault_rand, node->ready_count);
-    struct work work = node->ready[which];
+    struct work work = node->ready[which].work;
     node->ready[which] = node->ready[--node->ready_count];
     SIM_CHART(self, "%s: p%u of %" PRIu64 " is not ready any more", node->label, work.p, work.eval);
     node_step(self, node,

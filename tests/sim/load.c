@@ -30,8 +30,9 @@ struct sim_eval *load_find(struct sim *self, uint64_t eval)
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
-#define ASKED_MAX_US     (20 * SIM_S) /* an answer to a reader or a cancel takes no longer, */
-#define SUBMITTED_MAX_US (40 * SIM_S) /* nor one to a submission, whatever goes wrong */
+#define ASKED_MAX_US     (20 * SIM_S)  /* an answer to a reader or a cancel takes no longer, */
+#define SUBMITTED_MAX_US (40 * SIM_S)  /* nor one to a submission, whatever goes wrong; or this */
+#define KEYED_MAX_US     (110 * SIM_S) /* where its home has to be waited for, and the next one */
 
 static void note_question(struct sim *self, const struct sim_node *node, uint64_t eval,
                           uint64_t token)
@@ -64,7 +65,9 @@ void load_check_answers(struct sim *self)
     for (size_t i = 0; i < self->question_count; i++) {
         const struct sim_question *question = &self->questions[i];
         const struct sim_node *node = &self->nodes[question->node];
-        uint64_t most_us = question->token ? ASKED_MAX_US : SUBMITTED_MAX_US;
+        const struct sim_eval *eval = load_find(self, question->eval);
+        uint64_t submitted_us = eval && eval->req.key ? KEYED_MAX_US : SUBMITTED_MAX_US;
+        uint64_t most_us = question->token ? ASKED_MAX_US : submitted_us;
         if (node->life != question->life)
             continue; /* whoever asked saw the connection end */
         if (self->now_us - question->asked_us > most_us) {
@@ -108,12 +111,37 @@ struct sim_eval *load_make(struct sim *self, unsigned projects)
     return eval;
 }
 
+/* A request for repositories: nothing is known of them but where they are. */
+struct sim_eval *load_make_git(struct sim *self, unsigned projects)
+{
+    struct sim_eval *eval = load_make(self, projects);
+    if (!eval)
+        return NULL;
+    struct doc_project *list = arena_take_array(eval->arena, projects, sizeof *list);
+    uint64_t chance = sim_hash3(self->options.seed, eval->id, 0, 22);
+    for (unsigned p = 0; p < projects; p++)
+        list[p] = (struct doc_project){
+            .name = names[p],
+            .source = "https://git.example/o/r",
+            .failure = sim_hash3(chance, p, 0, 0) % 16 == 0 ? "no such scheme" : NULL};
+    eval->is_git = true;
+    eval->req.kind = DOC_GIT;
+    eval->req.projects = list;
+    if (chance % 3 > 0 && !list[0].failure) /* of nothing but bad URLs there is no evaluation */
+        eval->req.secret = hash_of(&chance, sizeof chance);
+    return eval;
+}
+
 void load_submit(struct sim *self, struct sim_eval *eval, unsigned at)
 {
     struct sim_node *node = &self->nodes[at];
     for (size_t p = 0; p < eval->req.project_count; p++)
         if (doc_hash_is_set(&eval->req.projects[p].bundle))
             disk_add_blob(&node->disk, &eval->req.projects[p].bundle);
+    if (doc_hash_is_set(&eval->req.secret)) {
+        disk_add_blob(&node->disk, &eval->req.secret);
+        check_may_hold(self, node->id, eval->id);
+    }
     if (eval->req.created_ms == 0 || self->swarm.has_dates) /* another node, another clock */
         eval->req.created_ms = node_wall_ms(self, node);
     if (eval->tries > 0)
@@ -165,7 +193,8 @@ static void try_again(struct sim *self, struct sim_eval *eval, uint64_t after_us
         return;
     struct sim_eval *next = eval;
     if (!eval->is_keyed) {
-        next = load_make(self, (unsigned)eval->req.project_count);
+        unsigned projects = (unsigned)eval->req.project_count;
+        next = eval->is_git ? load_make_git(self, projects) : load_make(self, projects);
         if (!next)
             return;
         next->is_probe = eval->is_probe;
@@ -189,7 +218,7 @@ static void ask(struct sim *self)
     node_step(self, node, &(struct mesh_event){.kind = MESH_ASK, .eval = eval->id, .token = token});
 }
 
-static void cancel(struct sim *self, struct sim_eval *eval)
+void load_cancel(struct sim *self, struct sim_eval *eval)
 {
     struct sim_node *node = any_node(self);
     if (!eval || !node || !eval->is_acked || eval->cancel_acked)
@@ -220,7 +249,7 @@ void load_event(struct sim *self, const struct sim_event *event)
         ask(self);
         return;
     case USER_CANCEL:
-        cancel(self, eval);
+        load_cancel(self, eval);
         return;
     case USER_PROBE:
         eval = self->gone + 1 < self->node_count ? load_make(self, 1) : NULL;
@@ -251,9 +280,20 @@ static void accepted(struct sim *self, struct sim_node *node, const struct mesh_
     eval->replicas = effect->replicas;
 }
 
+/* What was meant for a request that is no document is nobody's. One under a key the mesh looks
+ * after: others may be asking for it. */
+static void forget_refused(struct sim *self, struct sim_node *node, const struct sim_eval *eval)
+{
+    const struct doc *doc = disk_find(&node->disk, eval->id);
+    if (doc_hash_is_set(&eval->req.secret) && !eval->is_keyed && !(doc && doc->req))
+        cloner_forget(self, node, &eval->req.secret);
+}
+
 static void refused(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
 {
     struct sim_eval *eval = load_find(self, effect->eval);
+    if (eval)
+        forget_refused(self, node, eval);
     if (!eval || !eval->is_pending || eval->at != node->index || eval->at_life != node->life)
         return;
     SOMETIMES(REFUSED);
@@ -283,6 +323,21 @@ void load_effect(struct sim *self, struct sim_node *node, const struct mesh_effe
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
+static void plan_git(struct sim *self)
+{
+    struct rand *rand = &self->git_rand;
+    unsigned count = self->swarm.has_git ? (unsigned)sim_draw(rand, 1, 4) : 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct sim_eval *eval = load_make_git(self, (unsigned)sim_draw(rand, 1, 3));
+        eval->is_keyed = sim_chance(rand, 300000);
+        eval->req.key = eval->is_keyed ? "key" : NULL; /* its home takes it in */
+        uint64_t at = sim_draw(rand, SIM_S, self->swarm.fault_us);
+        plan_act(self, at, USER_SUBMIT, eval->id, 0);
+        if (sim_chance(rand, 120000))
+            plan_act(self, at + sim_draw(rand, 10 * SIM_MS, 4 * SIM_S), USER_CANCEL, eval->id, 0);
+    }
+}
+
 void load_init(struct sim *self)
 {
     if (self->options.is_scripted)
@@ -297,6 +352,7 @@ void load_init(struct sim *self)
             plan_act(self, at + sim_draw(&self->user_rand, 10 * SIM_MS, 8 * SIM_S), USER_CANCEL,
                      eval->id, 0);
     }
+    plan_git(self);
     plan_act(self, SIM_S, USER_ASK, 0, 0);
     plan_act(self, swarm->fault_us + PROBE_US, USER_PROBE, 0, 0);
 }

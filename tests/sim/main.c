@@ -14,6 +14,7 @@ struct options {
     int64_t seed, count, nodes;
     uint64_t time_limit_ms;
     int mode; /* SIM_MODES: all */
+    int git;  /* enum sim_git */
     char *mutation, *scenario;
     bool trace, stats, gate, list;
 };
@@ -40,6 +41,12 @@ static const struct opt_row rows[] = {
      .fallback = "all",
      .help = "what goes wrong; all: one after the other",
      .offset = offsetof(struct options, mode)},
+    {.flag = "git",
+     .type = OPT_CHOICE,
+     .choices = "some none all",
+     .fallback = "some",
+     .help = "evaluations of repositories: in half of the seeds, or in none, or in all",
+     .offset = offsetof(struct options, git)},
     {.flag = "nodes",
      .type = OPT_INT,
      .min = 0,
@@ -104,6 +111,7 @@ static int run_seeds(const struct options *options)
     uint64_t hash = 0, begin = clock_mono_ms();
     int64_t done = 0, bad = 0;
     struct sim_options sim_options = {.nodes = (unsigned)options->nodes,
+                                      .git = (enum sim_git)options->git,
                                       .trace = options->trace ? stdout : NULL};
     if (options->mutation && !mutant_apply(options->mutation, &sim_options)) {
         fprintf(stderr, "mesh-sim: no mutation is called %s\n", options->mutation);

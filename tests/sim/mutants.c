@@ -24,6 +24,8 @@ static const struct mutant {
     {"no-adoption", OWN_NO_ADOPTION, 0, SIM_CRASH, 0, "adoption"},
     {"no-promise", OWN_NO_PROMISE, 0, SIM_PART, 0, "promise"},
     {"no-resend", OWN_NO_RESEND, 0, SIM_CRASH, 0, "resend"},
+    {"forget-early", OWN_FORGET_EARLY, 0, SIM_PERM, 60, "cloner"},
+    {"any-tree", OWN_ANY_TREE, 0, SIM_PART, 0, "commits"},
     {"no-refute", OWN_SOUND, SWIM_FAULT_NO_REFUTE, SIM_PART, 100, NULL},
     {"count-unsent", OWN_SOUND, SWIM_FAULT_COUNT_UNSENT, SIM_PART, 0, "unsent"},
 };

@@ -51,6 +51,7 @@ void node_init(struct sim *self, unsigned index)
     node->addr = wire_addr_v4((const uint8_t[4]){10, 0, 0, (uint8_t)(index + 1)}, PORT);
     snprintf(node->label, sizeof node->label, "n%u", index);
     snprintf(node->address, sizeof node->address, "10.0.0.%u:%u", index + 1, PORT);
+    rand_init(&node->clone_rand, sim_hash3(self->options.seed, 6, index, 0));
     node->slots = (unsigned)sim_draw(&node->rand, 1, 4);
     node->chores = (unsigned)sim_draw(&node->rand, 1, 2);
     node->clock.drift_ppm = (int64_t)sim_draw(&node->rand, 0, 400) - 200;
@@ -68,6 +69,7 @@ void node_fini(struct sim_node *node)
     disk_fini(&node->disk);
     free(node->jobs);
     free(node->ready);
+    free(node->clones);
     for (size_t i = 0; i < SIM_NODES_MAX; i++) {
         for (size_t f = 0; f < node->ends[i].frame_count; f++)
             free(node->ends[i].frames[f].bytes);
@@ -153,6 +155,7 @@ static void start(struct sim *self, struct sim_node *node)
     node->up_since_us = self->disturbed_us = self->now_us;
     node->tick_us = SIM_NEVER;
     check_booted(self, node);
+    cloner_sweep(self, node);
     SIM_CHART(self, "%s starts, generation %" PRIu64, node->label, node->gen);
     for (unsigned i = 0; i < self->node_count && node->is_up; i++)
         if (i != node->index)
@@ -184,6 +187,7 @@ void node_crash(struct sim *self, unsigned index, enum node_death how)
     seal_free(node->seal);
     node->seal = NULL;
     runner_crash(self, node);
+    cloner_crash(node);
     links_node_down(self, node, how);
     disk_crash(self, node, how == NODE_POWER);
 }
@@ -326,8 +330,14 @@ static void do_effect(struct sim *self, struct sim_node *node, const struct mesh
             push_leave(self, node, effect->kind == MESH_GONE, SIM_MS);
         return;
     case MESH_CLONE:
+        cloner_start(self, node, effect);
+        return;
     case MESH_CLONE_STOP:
+        cloner_stop(self, node, effect);
+        return;
     case MESH_FORGET_SECRET:
+        cloner_forget(self, node, effect->secret);
+        return;
     case MESH_DROP:
     case MESH_RUNNING:
     case MESH_WHOLE:
@@ -364,6 +374,7 @@ void node_step(struct sim *self, struct sim_node *node, struct mesh_event *event
         check_effect(self, node, effect);
         do_effect(self, node, effect);
     }
+    cloner_check(self, node);
     arm(self, node);
 }
 
@@ -401,6 +412,10 @@ void node_event(struct sim *self, const struct sim_event *event)
     case SIM_PROGRESS:
     case SIM_WORKED:
         runner_event(self, node, event);
+        return;
+    case SIM_CLONING:
+    case SIM_CLONED:
+        cloner_event(self, node, event);
         return;
     default:
         return;

@@ -143,21 +143,38 @@ static struct sim_job *add_job(struct sim *self, struct sim_node *node,
     return job;
 }
 
-static bool is_ready(const struct sim_node *node, const struct work *work)
+static struct sim_ready *find_ready(const struct sim_node *node, const struct work *work)
 {
     for (size_t i = 0; i < node->ready_count; i++)
-        if (node->ready[i].eval == work->eval && node->ready[i].p == work->p)
-            return true;
-    return false;
+        if (node->ready[i].work.eval == work->eval && node->ready[i].work.p == work->p)
+            return &node->ready[i];
+    return NULL;
 }
 
-static void make_ready(struct sim_node *node, const struct work *work)
+static void make_ready(struct sim_node *node, const struct sim_job *job)
 {
-    if (is_ready(node, work))
-        return;
-    node->ready =
-        mem_grow(node->ready, &node->ready_room, node->ready_count + 1, sizeof *node->ready);
-    node->ready[node->ready_count++] = *work;
+    struct sim_ready *ready = find_ready(node, &job->work);
+    if (!ready) {
+        node->ready =
+            mem_grow(node->ready, &node->ready_room, node->ready_count + 1, sizeof *node->ready);
+        ready = &node->ready[node->ready_count++];
+    }
+    *ready = (struct sim_ready){.work = job->work, .tree = job->tree};
+}
+
+/* Of the commit that the document has now; 0 for an upload. */
+static struct hash tree_of(const struct sim_node *node, const struct work *work)
+{
+    const struct doc *doc = disk_find(&node->disk, work->eval);
+    struct doc_project project = {0};
+    if (doc && doc->req && work->p < doc->req->project_count)
+        doc_project(doc, work->p, &project);
+    return project.tree;
+}
+
+static bool is_same_tree(const struct hash *a, const struct hash *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
 }
 
 static struct sim_job take_job(struct sim_node *node, struct sim_job *job)
@@ -188,6 +205,7 @@ static void end_job(struct sim *self, struct sim_node *node, const struct sim_jo
 void runner_prepare(struct sim *self, struct sim_node *node, const struct mesh_effect *effect)
 {
     struct sim_job *job = add_job(self, node, effect, SIM_JOB_PREPARE);
+    job->tree = tree_of(node, &job->work);
     check_started(self, node, job);
     uint64_t usual =
         50 * SIM_MS + sim_hash3(self->options.seed, effect->work.eval, effect->work.p, 1) % SIM_S;
@@ -220,12 +238,16 @@ void runner_start(struct sim *self, struct sim_node *node, const struct mesh_eff
                         node->label);
         return;
     }
-    if (!is_ready(node, &job->work)) { /* what was ready went away: it is given back */
+    const struct sim_ready *ready = find_ready(node, &job->work);
+    if (!ready) { /* what was ready went away: it is given back */
         SOMETIMES(START_REFUSED);
         job->kind = SIM_JOB_REFUSED;
         schedule(self, node, job, SIM_WORKED, SIM_MS);
         return;
     }
+    if (!is_same_tree(&ready->tree, &plan->tree))
+        check_violation(self, "I19", "%s runs p%u of %" PRIu64 " from another commit's files",
+                        node->label, job->work.p, job->work.eval);
     job->plan = plan->hash;
     SIM_CHART(self, "%s: runs p%u m%u n%u of %" PRIu64 " in slot %u", node->label, job->work.p,
               job->work.m, job->work.n, job->work.eval, job->slot);
@@ -266,17 +288,19 @@ static void end_with_plan(struct sim *self, struct sim_node *node, const struct 
 {
     struct doc_module modules[MODULES_MAX + 1];
     size_t count = sim_hash3(self->options.seed, job->work.eval, job->work.p, 2) % MODULES_MAX;
+    count = (count + job->tree.bytes[0]) % MODULES_MAX; /* commits differ */
     if (self->swarm.has_variants && sim_hash3(job->work.eval, job->work.p, node->id, 3) % 4 == 0)
         count++; /* finds one more than others do */
     for (size_t i = 0; i < count; i++)
         modules[i] = (struct doc_module){.path = paths[i], .bytes = 100 + i};
     struct doc_plan plan = {
         .p = job->work.p,
+        .tree = job->tree,
         .ballot = {.epoch = job->work.ballot.epoch, .owner = job->work.ballot.owner},
         .modules = modules,
         .module_count = has_failed ? 0 : count};
     if (!has_failed)
-        make_ready(node, &job->work);
+        make_ready(node, job);
     else
         plan.setup = (struct doc_setup){.outcome = DOC_SETUP_FAILED,
                                         .blame = DOC_BLAME_PROJECT,
@@ -284,6 +308,10 @@ static void end_with_plan(struct sim *self, struct sim_node *node, const struct 
                                         .addr = node->address};
     const struct doc *doc = disk_find(&node->disk, job->work.eval);
     const struct doc_plan *known = doc ? doc_plan(doc, job->work.p) : NULL;
+    if (known && !is_same_tree(&known->tree, &job->tree)) {
+        SOMETIMES(TREE_CHANGED);
+        known = NULL;
+    }
     struct delta delta = {.id = job->work.eval, .plans = &plan, .plan_count = 1};
     if (known && !has_failed)
         SOMETIMES(PLAN_TWICE);

@@ -5,11 +5,10 @@
 
 #include <string.h>
 
-const struct scenario scenarios[] = {{"promise", 4, play_promise},
-                                     {"adoption", 4, play_adoption},
-                                     {"preread", 4, play_preread},
-                                     {"resend", 3, play_resend},
-                                     {"unsent", 8, play_unsent}};
+const struct scenario scenarios[] = {
+    {"promise", 4, play_promise}, {"adoption", 4, play_adoption}, {"preread", 4, play_preread},
+    {"resend", 3, play_resend},   {"unsent", 8, play_unsent},     {"cloner", 4, play_cloner},
+    {"bundle", 4, play_bundle},   {"commits", 4, play_commits},   {"unwanted", 4, play_unwanted}};
 const size_t scenario_count = sizeof scenarios / sizeof scenarios[0];
 
 const struct scenario *scenario_find(const char *name)

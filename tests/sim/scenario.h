@@ -56,5 +56,9 @@ void play_adoption(struct sim *sim);
 void play_preread(struct sim *sim);
 void play_resend(struct sim *sim);
 void play_unsent(struct sim *sim);
+void play_cloner(struct sim *sim);
+void play_bundle(struct sim *sim);
+void play_commits(struct sim *sim);
+void play_unwanted(struct sim *sim);
 
 #endif

@@ -6,10 +6,11 @@
  * is a whole history, and taking a fault away does not reshuffle the rest.
  *
  *   world.c   the heap, the run, the two phases (faults, then calm)     net.c     datagrams
- *   node.c    one node: boot, death, events in, effects out             links.c    streams of
- * frames disk.c    log, sync, torn tails, what readers see                   runner.c  modules,
- * chores load.c    users who submit, poll, cancel                            faults.c  what goes
- * wrong check.c   what must hold (docs/simulation.md has the list)          chart.c   --trace
+ *   node.c    one node: boot, death, events in, effects out             links.c   streams
+ *   disk.c    log, sync, torn tails, what readers see                   runner.c  modules, chores
+ *   load.c    users who submit, poll, cancel                            cloner.c  repositories
+ *   faults.c  what goes wrong                                           chart.c   --trace
+ *   check.c   what must hold (docs/simulation.md has the list)
  *
  * (Swarm testing: Groce et al. 2012. The method is FoundationDB's and TigerBeetle's.) */
 #ifndef TESTS_SIM_SIM_H
@@ -38,12 +39,19 @@ enum sim_mode {
     SIM_MODES
 };
 
+enum sim_git {
+    SIM_GIT_SOME, /* in half of the seeds some evaluations are of repositories */
+    SIM_GIT_NONE,
+    SIM_GIT_ALL, /* in each */
+};
+
 const char *sim_mode_name(enum sim_mode mode);
 bool sim_mode_parse(const char *name, enum sim_mode *out);
 
 struct sim_options {
     uint64_t seed;
     enum sim_mode mode;
+    enum sim_git git;
     unsigned nodes;             /* 0: drawn from 3 … 8 */
     enum own_mutation mutation; /* a rule that every node breaks */
     uint32_t swim_faults;       /* enum swim_fault, likewise */
@@ -77,6 +85,8 @@ enum sim_kind {
     SIM_LEAVE,    /* node; a: its work is handed over; else it waits for that no longer */
     SIM_PROGRESS, /* node; a: which piece of work */
     SIM_WORKED,   /* node; a: which piece of work has come to its end */
+    SIM_CLONING,  /* node; a: which clone is half done */
+    SIM_CLONED,   /* node; a: which clone has come to its end */
     SIM_BOOT,     /* node */
     SIM_BOOTED,   /* node: its generation is durable */
     SIM_USER,     /* a: enum user_act; b: evaluation */
@@ -132,6 +142,18 @@ struct sim_job {
     bool is_stopped;
     uint64_t began_us;
     uint64_t plan; /* hash that the module counts in */
+    struct hash tree;
+};
+
+struct sim_ready { /* a project that a chore got ready */
+    struct work work;
+    struct hash tree;
+};
+
+struct sim_clone {
+    uint64_t ticket;
+    struct work work;
+    unsigned commit;
 };
 
 struct sim_end { /* one side of a connection between two nodes */
@@ -179,8 +201,11 @@ struct sim_node {
     struct sim_disk disk;
     struct sim_job *jobs;
     size_t job_count, job_room;
-    struct work *ready; /* projects that chores got ready */
+    struct sim_ready *ready;
     size_t ready_count, ready_room;
+    struct sim_clone *clones;
+    size_t clone_count, clone_room;
+    struct rand clone_rand;
     struct sim_end ends[SIM_NODES_MAX];
 };
 
@@ -201,6 +226,7 @@ struct sim_swarm {
     uint32_t slow_sync_ppm;
     unsigned crashes, leaves, cuts, pauses, clogs, breaks, disk_errors, clock_jumps;
     uint64_t cut_us; /* longest */
+    bool has_git;
     bool has_killers, has_hangs, has_flaky, has_losses, has_unready, has_variants, has_dates;
     unsigned evals, cancels;
     uint32_t tempt_ppm; /* a node dies at the very moment that something of weight happens on it */
@@ -218,7 +244,8 @@ struct sim_question { /* that a node has been asked and must answer */
 /* One evaluation as its user knows it. */
 struct sim_eval {
     uint64_t id;
-    bool is_probe;  /* made in the calm: it must be taken */
+    bool is_probe; /* made in the calm: it must be taken */
+    bool is_git;
     bool is_keyed;  /* sent again with its Idempotency-Key until somebody says 202 */
     unsigned tries; /* submissions */
     unsigned at;    /* where the last one went */
@@ -246,7 +273,7 @@ struct sim_filter; /* a scenario's hand in the network (scenario.h) */
 struct sim {
     struct sim_options options;
     struct sim_swarm swarm;
-    struct rand rand, user_rand, fault_rand;
+    struct rand rand, user_rand, fault_rand, git_rand;
     uint64_t now_us;
     uint64_t order;
     uint64_t hash;
@@ -273,6 +300,7 @@ struct sim {
     struct keys keys;
     struct check *check;
     const struct sim_filter *filter;
+    unsigned commit; /* of all repositories, in a scenario */
 };
 
 /* world.c */
@@ -328,6 +356,7 @@ uint64_t disk_sync_us(struct sim *self, struct sim_node *node);
 struct doc *disk_find(const struct sim_disk *disk, uint64_t eval); /* NULL: none */
 bool disk_has_blob(const struct sim_disk *disk, const struct hash *hash);
 void disk_add_blob(struct sim_disk *disk, const struct hash *hash);
+void disk_remove_blob(struct sim_disk *disk, const struct hash *hash);
 void disk_fetch(struct sim *self, struct sim_node *node, const struct mesh_effect *effect);
 void disk_fetched(struct sim *self, struct sim_node *node, const struct sim_event *event);
 
@@ -339,6 +368,19 @@ void runner_stop(struct sim *self, struct sim_node *node, const struct mesh_effe
 void runner_event(struct sim *self, struct sim_node *node, const struct sim_event *event);
 void runner_crash(struct sim *self, struct sim_node *node);
 
+/* cloner.c: repositories, and secrets */
+void cloner_start(struct sim *self, struct sim_node *node, const struct mesh_effect *effect);
+void cloner_stop(struct sim *self, struct sim_node *node, const struct mesh_effect *effect);
+void cloner_event(struct sim *self, struct sim_node *node, const struct sim_event *event);
+void cloner_crash(struct sim_node *node);
+void cloner_forget(struct sim *self, struct sim_node *node, const struct hash *secret);
+void cloner_sweep(struct sim *self, struct sim_node *node);
+void cloner_check(struct sim *self, struct sim_node *node);
+void cloner_check_source(struct sim *self, const struct sim_node *node, uint64_t eval,
+                         const struct doc_source *source);
+bool cloner_is_there(const struct sim *self, uint64_t eval, uint32_t p); /* else it fails */
+struct hash cloner_tree(const struct sim *self, uint64_t eval, uint32_t p, unsigned commit);
+
 /* load.c */
 void load_init(struct sim *self);
 void load_fini(struct sim *self);
@@ -347,6 +389,8 @@ void load_effect(struct sim *self, struct sim_node *node, const struct mesh_effe
 void load_check_answers(struct sim *self);
 struct sim_eval *load_find(struct sim *self, uint64_t eval);
 struct sim_eval *load_make(struct sim *self, unsigned projects);
+struct sim_eval *load_make_git(struct sim *self, unsigned projects);
+void load_cancel(struct sim *self, struct sim_eval *eval);
 void load_submit(struct sim *self, struct sim_eval *eval, unsigned at);
 
 /* faults.c */
@@ -373,6 +417,9 @@ void check_ran(struct sim *self, uint64_t eval, const struct doc_rec *rec);
 void check_lost(struct sim *self, uint64_t eval, uint32_t p, uint32_t m);
 /* How often a module was begun. */
 unsigned check_runs(struct sim *self, const struct work *work);
+/* It may hold the secret of `eval` from now on; and: it has one. */
+void check_may_hold(struct sim *self, uint64_t node, uint64_t eval);
+void check_holds(struct sim *self, const struct sim_node *node, const struct hash *blob);
 void check_started(struct sim *self, struct sim_node *node, const struct sim_job *job);
 /* In the second phase: says whether all that must come true in time has. */
 bool check_is_settled(struct sim *self, const char **id, struct buf *why);

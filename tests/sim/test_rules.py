@@ -48,4 +48,5 @@ def test_what_failed_once_is_well(name):
     with open(os.path.join(HERE, "regress", name), encoding="utf-8") as file:
         words = dict(line.split(None, 1) for line in file.read().splitlines() if line)
     assert words["why"]
-    seeds("--seed", words["seed"], "--mode", words["mode"], "--nodes", words["nodes"])
+    seeds("--seed", words["seed"], "--mode", words["mode"], "--nodes", words["nodes"],
+          "--git", words.get("git", "none").strip())

@@ -179,6 +179,8 @@ static void dispatch(struct sim *self, const struct sim_event *event)
     case SIM_FETCHED:
     case SIM_PROGRESS:
     case SIM_WORKED:
+    case SIM_CLONING:
+    case SIM_CLONED:
     case SIM_BOOT:
     case SIM_BOOTED:
         node_event(self, event);
@@ -243,6 +245,7 @@ struct sim *sim_new(const struct sim_options *options)
     rand_init(&self->rand, sim_hash3(options->seed, 1, 0, 0));
     rand_init(&self->user_rand, sim_hash3(options->seed, 2, 0, 0));
     rand_init(&self->fault_rand, sim_hash3(options->seed, 3, 0, 0));
+    rand_init(&self->git_rand, sim_hash3(options->seed, 7, 0, 0));
     keys_from_name("sim", &self->keys);
     self->node_count = options->nodes ? options->nodes : (unsigned)sim_draw(&self->rand, 3, 8);
     self->next_conn = self->next_ticket = self->next_token = 1;
