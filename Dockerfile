@@ -10,7 +10,7 @@ ARG DEBIAN_FRONTEND=noninteractive
 COPY deps/debian.txt deps/python-tools.txt /src/deps/
 # Of what boot.sh installs: libraries and what compiles, not what the tests want.
 RUN grep -E '^(build-essential|ca-certificates|cmake|ninja-build|pkg-config|python3|python3-venv|lib.*-dev)$' \
-        /src/deps/debian.txt | grep -vE '^lib(clang-rt-.*|cmocka)-dev$' >/src/packages \
+        /src/deps/debian.txt >/src/packages \
     && apt-get update -q \
     && xargs apt-get install -y -q --no-install-recommends </src/packages
 
@@ -55,7 +55,7 @@ RUN apt-get update -q \
     && xargs apt-get install -y -q --no-install-recommends \
         bubblewrap ca-certificates python3 python3-venv tini </tmp/packages \
     && rm -rf /var/lib/apt/lists/* /tmp/packages \
-    && useradd --uid 1000 --user-group --create-home --home-dir /var/lib/testmesh --shell /usr/sbin/nologin testmesh \
+    && useradd --uid 1000 --user-group --no-create-home --home-dir /var/lib/testmesh --shell /usr/sbin/nologin testmesh \
     && install -d -o testmesh -g testmesh -m 0700 /var/lib/testmesh /var/lib/testmesh-secrets
 COPY --from=build /out/bin/ /usr/local/bin/
 COPY deploy/docker/entrypoint.sh deploy/docker/healthcheck.sh /usr/local/lib/testmesh/

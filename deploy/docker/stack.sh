@@ -5,7 +5,8 @@
 export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-testmesh}
 export TESTMESH_IMAGE=${TESTMESH_IMAGE:-testmesh}
 export HTTP_PORT=${HTTP_PORT:-80}
-stack_url=http://127.0.0.1:$HTTP_PORT
+stack_url=http://127.0.0.1
+[[ $HTTP_PORT == 80 ]] || stack_url+=:$HTTP_PORT
 stack_key=$state/docker.key
 node_label=testmesh.mesh=$COMPOSE_PROJECT_NAME
 compose=()
@@ -16,10 +17,14 @@ find_engine() {
         die "no Docker engine answers: $(tail -n 1 "$state/docker.log")"
 }
 
-# The plugin can do more: see whole-proc.yml.
+# A plugin that is new enough can do more: see whole-proc.yml.
 find_compose() {
-    if docker compose version >/dev/null 2>&1; then
-        compose=(docker compose -f "$root/docker-compose.yml" -f "$root/deploy/docker/whole-proc.yml")
+    local version
+    if version=$(docker compose version --short 2>/dev/null); then
+        compose=(docker compose -f "$root/docker-compose.yml")
+        if [[ $(printf '%s\n' 2.16 "${version#v}" | sort -V | head -n 1) == 2.16 ]]; then
+            compose+=(-f "$root/deploy/docker/whole-proc.yml")
+        fi
     elif command -v docker-compose >/dev/null; then
         compose=(docker-compose -f "$root/docker-compose.yml")
     else
@@ -143,8 +148,10 @@ wait_stack() {
     done
 }
 
+first_token() { head -n 1 "${token_file:-/dev/null}" 2>/dev/null || true; }
+
 stack_members() {
-    TESTMESH_TOKEN=$(head -n 1 "${token_file:-/dev/null}" 2>/dev/null || true) python3 - "$stack_url/network" <<'END' 2>/dev/null || printf '0\n'
+    TESTMESH_TOKEN=$(first_token) python3 - "$stack_url/network" <<'END' 2>/dev/null || printf '0\n'
 import json, os, sys, urllib.request
 
 request = urllib.request.Request(sys.argv[1])
@@ -158,9 +165,8 @@ END
 run_examples() {
     local code=0
     step "running the projects in examples/"
-    # shellcheck disable=SC2094
-    docker run --rm --network "${COMPOSE_PROJECT_NAME}_default" -v "$root/examples:/examples:ro" \
-        -e TESTMESH_TOKEN="$(head -n 1 "${token_file:-/dev/null}" 2>/dev/null || true)" \
+    TESTMESH_TOKEN=$(first_token) docker run --rm --network "${COMPOSE_PROJECT_NAME}_default" \
+        -v "$root/examples:/examples:ro" -e TESTMESH_TOKEN \
         "$TESTMESH_IMAGE" run --node http://front:8080 --name examples /examples || code=$?
     case $code in
     0 | 1 | 5 | 7) ;; # some of them fail on purpose
@@ -228,10 +234,11 @@ verb_docker_scale() {
     say "4 nodes and $1 beside them"
 }
 
-# What the compose file takes from the environment, as shell.
+# What the compose file takes from the environment, as shell. The key is no part of it.
 save_settings() {
-    (umask 077 && export -p | grep -E '^declare -x (TESTMESH_|NODE_|HTTP_PORT|HTTPS?_PROXY|NO_PROXY|PIP_|HOST_REAL_IP|COMPOSE_)' \
-        >"$state/docker.env")
+    (umask 077 && export -p |
+        grep -E '^declare -x (TESTMESH_|NODE_[1-4]_PORT|HTTP_PORT|HTTPS?_PROXY|NO_PROXY|PIP_|HOST_REAL_IP|COMPOSE_)' |
+        grep -vE '^declare -x TESTMESH_(CLUSTER_KEY|TOKEN)=' >"$state/docker.env")
 }
 
 stack_node() { docker ps -q --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" --filter "label=com.docker.compose.service=node-1"; }

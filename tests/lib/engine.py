@@ -7,6 +7,7 @@ One of our own has its data, its socket and its pid file in `folder`, and everyt
 Its base image is made by debootstrap: a registry may be out of reach.
 """
 
+import glob
 import os
 import shutil
 import signal
@@ -93,7 +94,12 @@ class Machine:
         with open(self.FORWARD) as file:
             self.forwards = file.read()
         self.policy = self.rules("filter")[:3]
+        self.groups = set(self.cgroups())
         self.had_rules = any("DOCKER" in rule for rule in self.rules("filter"))
+
+    @staticmethod
+    def cgroups():
+        return glob.glob("/sys/fs/cgroup/docker") + glob.glob("/sys/fs/cgroup/*/docker")
 
     @staticmethod
     def rules(table):
@@ -121,6 +127,11 @@ class Machine:
                 self.do("iptables", *rule.split())
         with open(self.FORWARD, "w") as file:
             file.write(self.forwards)
+        for path in set(self.cgroups()) - self.groups:
+            try:
+                os.rmdir(path)
+            except OSError:
+                pass  # not empty: not ours alone
 
 
 class OwnEngine(Engine):
