@@ -51,13 +51,15 @@ can_be_root() {
     sudo -n true 2>/dev/null || [[ -t 0 ]]
 }
 
+# install_packages LIST…: what is missing of the packages in these files.
 install_packages() {
     local -a missing
+    local list
     if ! command -v dpkg-query >/dev/null; then
-        say "This is no Debian: make sure that what deps/debian.txt names is there."
+        say "This is no Debian: make sure that what these name is there: $*"
         return 0
     fi
-    mapfile -t missing < <(missing_packages deps/debian.txt)
+    mapfile -t missing < <(for list in "$@"; do missing_packages "$list"; done)
     [[ ${#missing[@]} -eq 0 ]] && return 0
     local line="apt-get install -y --no-install-recommends ${missing[*]}"
     if ! can_be_root; then
@@ -114,10 +116,11 @@ install_uv() {
     find_uv >/dev/null || say "    (uv could not be installed, see $log; pip is used instead)"
 }
 
+# set_up LIST…: of packages that are needed besides.
 set_up() {
     mkdir -p "$state"
     [[ -n ${TESTMESH_PROGRAM:-} ]] && return 0
-    install_packages
+    install_packages deps/debian.txt "$@"
     install_uv
     local uv
     if uv=$(find_uv); then
@@ -365,7 +368,7 @@ END
 }
 
 verb_test() {
-    set_up
+    set_up deps/debian-test.txt
     [[ " $* " != *' --full '* ]] || install_for_full
     # A build that fails is a test that fails: the last line stays one that a machine can read.
     if ! { build release testmesh mesh-sim && build debug all check-programs && build fuzz fuzzers; }; then

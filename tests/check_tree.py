@@ -72,7 +72,11 @@ def test_shell_scripts_are_valid_and_strict():
 
 
 def test_packages_are_one_a_line_sorted_and_once():
-    with open(os.path.join(ROOT, "deps", "debian.txt"), encoding="utf-8") as file:
-        names = [line.strip() for line in file if line.strip() and not line.startswith("#")]
-    assert names == sorted(set(names))
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name) for name in names)
+    seen = []
+    for list_name in ("debian.txt", "debian-test.txt", "debian-full.txt"):
+        with open(os.path.join(ROOT, "deps", list_name), encoding="utf-8") as file:
+            names = [line.strip() for line in file if line.strip() and not line.startswith("#")]
+        assert names == sorted(names), list_name
+        seen += names
+    assert len(seen) == len(set(seen))
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name) for name in seen)
