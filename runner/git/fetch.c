@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define COMPLAINT_BYTES 2048u
+#define WAY_TIMES       8u   /* it tries several times, and counts by itself what it takes */
 #define GRACE_MS        2000 /* the child minds its time, too, and then has a better word for it */
 
 struct fetch {
@@ -203,7 +204,10 @@ struct fetch *fetch_start(struct event_base *base, const struct fetch_spec *spec
                            .out_dir = mem_strdup(spec->out_dir)};
     owned_buf url = BUF_INIT;
     git_url_put_repository(spec->url, &url);
-    if (way_open(&self->way, spec->policy->egress, buf_str(&url), &spec->policy->also, err)) {
+    const struct way_spec way = {.url = buf_str(&url),
+                                 .also = &spec->policy->also,
+                                 .bytes_max = WAY_TIMES * spec->policy->bytes_max};
+    if (way_open(&self->way, spec->policy->egress, &way, err)) {
         fetch_free(self);
         return NULL;
     }

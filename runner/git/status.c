@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define ANSWER_MAX 4096u
+#define WAY_BYTES  (UINT64_C(1) << 20)
 #define GRACE_MS   2000 /* the child minds its time, too */
 
 struct status {
@@ -109,7 +110,9 @@ struct status *status_start(struct event_base *base, const struct status_request
         return NULL;
     struct status *self = mem_new(sizeof *self);
     *self = (struct status){.done = done, .arg = arg};
-    if (way_open(&self->way, request->policy->egress, request->url, &request->policy->also, err)) {
+    const struct way_spec way = {
+        .url = request->url, .also = &request->policy->also, .bytes_max = WAY_BYTES};
+    if (way_open(&self->way, request->policy->egress, &way, err)) {
         status_free(self);
         return NULL;
     }

@@ -16,16 +16,17 @@
 #define CONNECTIONS_MAX 8
 #define CONNECT_MS      9000 /* a little less than the child waits */
 
-int way_open(struct way *self, struct egress *egress, const char *url,
-             const struct git_networks *also, struct err *err)
+int way_open(struct way *self, struct egress *egress, const struct way_spec *spec, struct err *err)
 {
-    *self = (struct way){.policy = {.public_only = true, .also = *also}, .fd = {-1, WAY_FD}};
+    *self = (struct way){.policy = {.public_only = true, .also = *spec->also}, .fd = {-1, WAY_FD}};
     if (!egress)
         return 0;
-    egress_places_add_urls(&self->policy.places, url);
-    const struct egress_client_spec spec = {
-        .policy = &self->policy, .connections_max = CONNECTIONS_MAX, .connect_ms = CONNECT_MS};
-    self->client = egress_client_new(egress, &spec, &self->fd.from, err);
+    egress_places_add_urls(&self->policy.places, spec->url);
+    const struct egress_client_spec client = {.policy = &self->policy,
+                                              .bytes_max = spec->bytes_max,
+                                              .connections_max = CONNECTIONS_MAX,
+                                              .connect_ms = CONNECT_MS};
+    self->client = egress_client_new(egress, &client, &self->fd.from, err);
     if (self->client)
         return 0;
     way_close(self);
@@ -96,10 +97,22 @@ void way_note_shared(void)
     is_said = true;
 }
 
+/* A sanitizer looks for leaks at the end, by what is filtered. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 void way_filter(void)
 {
     owned_buf code = BUF_INIT;
-    if (filter_compile(&code, NULL))
+    if (SANITIZED || filter_compile(&code, NULL))
         return;
     struct sock_fprog program = {.len = (unsigned short)(code.len / sizeof(struct sock_filter)),
                                  .filter = (struct sock_filter *)(void *)code.data};

@@ -29,10 +29,15 @@ struct way {
     struct child_fd fd;
 };
 
-/* Leads to the host of an https URL. `egress` may be NULL. Borrows it and `also` until way_close().
- * Errors: ERR_IO. */
-int way_open(struct way *self, struct egress *egress, const char *url,
-             const struct git_networks *also, struct err *err) ERR_CHECKED;
+struct way_spec {
+    const char *url;                 /* https: it leads to its host and port */
+    const struct git_networks *also; /* borrowed until way_close() */
+    uint64_t bytes_max;              /* in both directions, of all connections */
+};
+
+/* `egress`, which may be NULL, is borrowed until way_close(). Errors: ERR_IO. */
+int way_open(struct way *self, struct egress *egress, const struct way_spec *spec,
+             struct err *err) ERR_CHECKED;
 
 /* For child_spec: how many descriptors the child gets from here, 0 or 1; they are `self->fd`. */
 size_t way_fd_count(const struct way *self);
