@@ -94,6 +94,15 @@ static void installers_words_tell_whose_fault_it_is(void **unused)
         {"WARNING: Retrying after connection broken by 'NewConnectionError(...)'\nERROR: Could not "
          "find a version that satisfies the requirement x (from versions: none)\n",
          "index-unreachable", true, "Could not find"},
+        {"WARNING: Retrying after connection broken by 'ProxyError('Cannot connect to proxy.', "
+         "OSError('Tunnel connection failed: 504 Gateway Timeout'))'\nERROR: Could not find a "
+         "version that satisfies the requirement x (from versions: none)\n",
+         "index-unreachable", true, "Could not find"},
+        {"ERROR: Could not install requirement x because of HTTP error 403 Client Error: "
+         "Forbidden for url: http://h/x.tar.gz\n",
+         "index-unreachable", true, "403"},
+        {"  error: subprocess-exited-with-error\n  OSError: Tunnel connection failed: 403\n",
+         "package-build", false, "error:"},
         {"  error: subprocess-exited-with-error\n  boom\n", "package-build", false, "error:"},
         {"error: failed to write: No space left on device (os error 28)\n", "disk-full", true,
          "write"},
