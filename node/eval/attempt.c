@@ -144,7 +144,8 @@ static void on_job_done(void *arg, struct job *job, struct job_result *result)
         attempt_end(
             attempt, WORK_LOST,
             result->verdict.blame == JOB_BLAME_TESTS ? WORK_BLAME_TESTS : WORK_BLAME_CLUSTER, NULL);
-    } else if (outcome == JOB_CANCELLED || !plan || work->m >= plan->module_count) {
+    } else if (outcome == JOB_CANCELLED || !plan || plan->hash != attempt->plan) {
+        /* Another plan counts by now, perhaps of another commit: what ran is no module of it. */
         attempt_end(attempt, WORK_CANCELLED, WORK_BLAME_CLUSTER, NULL);
     } else {
         struct doc_rec rec = judge(attempt, plan, result);
@@ -188,6 +189,7 @@ void attempt_start(struct project *project, const struct work *work, unsigned sl
     *attempt = (struct attempt){.project = project,
                                 .work = *work,
                                 .slot = slot,
+                                .plan = plan->hash,
                                 .n = work->n + (before ? before->n : 0),
                                 .start_ms = clock_wall_ms()};
     struct err err = ERR_INIT;

@@ -30,7 +30,8 @@ struct attempt {
     struct work work;
     unsigned slot;
     struct job *job;
-    uint32_t n; /* over all ballots, as people count */
+    uint64_t plan; /* hash of the one that `work.m` counts in */
+    uint32_t n;    /* over all ballots, as people count */
     uint64_t start_ms;
     struct attempt *next;
 };

@@ -12,61 +12,13 @@
  *
  * Why under our ballot: two owners may have found two commits, and word of the other one may come
  * late. The larger ballot wins, so nobody's commit is taken from under what runs. */
-#include "node/mesh/mesh_inner.h"
+#include "node/mesh/clone.h"
 
-#include "node/store/doc_copy.h"
 #include "proto/base/mem.h"
 
 #include <string.h>
 
-#define REST_MS      2000 /* before what was in vain is tried again; then twice as long, up to */
-#define REST_MOST_MS 20000
-#define LOST_MS      600000 /* nobody has come back for so long who has the bundle or the secret */
-#define SOURCES_MOST 24     /* asked for one bundle */
-#define ADOPT_MOST   64     /* sources in one delta */
-
-enum clone_stage {
-    CLONE_RESTS,
-    CLONE_FETCHES, /* a bundle, or the secret */
-    CLONE_RUNS,    /* a CLONE */
-    CLONE_WRITES,  /* what it found is being appended */
-};
-
-struct clone {
-    struct work work; /* n: how many CLONEs there were; the ballot of the last one */
-    enum clone_stage stage;
-    struct hash bundle; /* the one that counts; all zero: none is known */
-    bool is_in_vain;    /* it was not to be had */
-    bool is_for_secret; /* FETCHES */
-    uint64_t fetch;     /* FETCHES: its token */
-    uint64_t since_ms;  /* that it is missing to who leads */
-    uint64_t at_ms;     /* RESTS: until */
-    uint32_t wait_ms;
-    uint32_t fetches;
-    struct mesh_clone told;
-    struct clone *next;
-};
-
-static bool is_git(const struct doc *doc) { return doc && doc->req && doc->req->kind == DOC_GIT; }
-
-static bool is_same(const struct hash *a, const struct hash *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
-static bool is_here(const struct mesh *self, const struct hash *blob)
-{
-    const struct docs *docs = self->config.docs;
-    return !doc_hash_is_set(blob) || docs->has_blob(docs->arg, blob);
-}
-
-static bool is_replica(const struct mesh *self, const struct doc *doc)
-{
-    for (size_t i = 0; doc->fence && i < doc->fence->rep_count; i++)
-        if (id_node_short(&doc->fence->reps[i]) == self->self)
-            return true;
-    return false;
-}
+#define ADOPT_MOST 64 /* sources in one delta */
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
@@ -84,7 +36,7 @@ static struct clone *add(struct mesh *self, uint64_t eval, uint32_t p)
     *clone = (struct clone){.work = {.eval = eval, .p = p, .m = WORK_CHORE},
                             .since_ms = self->now_ms,
                             .at_ms = self->now_ms,
-                            .wait_ms = REST_MS,
+                            .wait_ms = CLONE_REST_MS,
                             .told = {.p = p},
                             .next = self->clones};
     return self->clones = clone;
@@ -128,118 +80,6 @@ void mesh_free_clones(struct mesh *self)
     }
 }
 
-/* ---- one that is missing --------------------------------------------------------------------- */
-
-static void rest(struct mesh *self, struct clone *clone)
-{
-    clone->stage = CLONE_RESTS;
-    clone->at_ms = self->now_ms + clone->wait_ms;
-    clone->wait_ms = clone->wait_ms * 2 < REST_MOST_MS ? clone->wait_ms * 2 : REST_MOST_MS;
-    clone->is_in_vain = false;
-}
-
-static void await(struct clone *clone, struct fetch *fetch, bool is_for_secret)
-{
-    clone->stage = CLONE_FETCHES;
-    clone->is_for_secret = is_for_secret;
-    clone->fetch = fetch->token;
-    fetch->is_clone = true;
-    fetch->work = clone->work;
-}
-
-static size_t add_source(const struct mesh *self, uint64_t node, uint64_t *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (list[i] == node)
-            return count;
-    if (node != self->self && count < SOURCES_MOST)
-        list[count++] = node;
-    return count;
-}
-
-/* Who found it, who leads, the replicas; then all others, which may have got it as executors: some
- * of them each time, where there are many. */
-static void fetch_bundle(struct mesh *self, const struct doc *doc, struct clone *clone)
-{
-    uint64_t list[SOURCES_MOST], reps[WIRE_SOURCES_MAX];
-    const struct doc_source *source = doc_source(doc, clone->work.p);
-    size_t count = add_source(self, source->ballot.owner, list, 0);
-    size_t rep_count = mesh_sources(self, doc, reps), alive_count;
-    const uint64_t *alive = swim_alive(self->swim, &alive_count);
-    if (doc->fence)
-        count = add_source(self, doc->fence->ballot.owner, list, count);
-    for (size_t i = 0; i < rep_count; i++)
-        count = add_source(self, reps[i], list, count);
-    for (size_t i = 0; i < alive_count; i++)
-        count = add_source(self, alive[(i + clone->fetches * 8) % alive_count], list, count);
-    clone->fetches++;
-    struct wanted wanted = {.blobs = &clone->bundle, .count = 1};
-    await(clone, mesh_fetch(self, &wanted, list, count), false);
-}
-
-/* Only a replica ever asks for it, and only replicas are asked. */
-static void fetch_secret(struct mesh *self, const struct doc *doc, struct clone *clone)
-{
-    uint64_t reps[WIRE_SOURCES_MAX];
-    size_t count = mesh_sources(self, doc, reps);
-    struct wanted wanted = {.blobs = &doc->req->secret, .count = 1, .has_secret = true};
-    await(clone, mesh_fetch(self, &wanted, reps + 1, count - 1), true); /* reps[0] is this node */
-}
-
-static void begin(struct mesh *self, const struct led *led, struct clone *clone)
-{
-    clone->stage = CLONE_RUNS;
-    clone->work.ballot = led->ballot;
-    clone->work.n++;
-    clone->told = (struct mesh_clone){.p = clone->work.p, .phase = MESH_CLONE_WAITING};
-    self->counters.clones++;
-    mesh_effect(self, MESH_CLONE)->work = clone->work;
-    mesh_effect(self, MESH_RUNNING)->eval = clone->work.eval;
-}
-
-static void write_down(struct mesh *self, struct clone *clone, const struct doc_source *found)
-{
-    struct doc_source source = *found;
-    source.p = clone->work.p;
-    source.ballot = mesh_doc_ballot(clone->work.ballot);
-    clone->stage = CLONE_WRITES;
-    clone->told.phase = MESH_CLONE_INDEXING;
-    mesh_append(self, APPEND_FOR_CLONE,
-                &(struct delta){.id = clone->work.eval, .sources = &source, .source_count = 1})
-        ->ending.work = clone->work;
-}
-
-/* It cannot be cloned here, and nobody has it: all that had it, or its secret, are gone. */
-static void give_up(struct mesh *self, const struct doc *doc, const struct led *led,
-                    struct clone *clone)
-{
-    struct doc_project project;
-    doc_project(doc, clone->work.p, &project);
-    clone->work.ballot = led->ballot;
-    write_down(self, clone,
-               &(struct doc_source){.source = project.source,
-                                    .failure = "every node that had its files, or could get them "
-                                               "again, is gone",
-                                    .is_clusters = true});
-}
-
-static void go_on(struct mesh *self, const struct doc *doc, const struct led *led,
-                  struct clone *clone)
-{
-    bool is_known = doc_hash_is_set(&clone->bundle);
-    bool is_wanted = led && !doc_project_is_complete(doc, clone->work.p);
-    if (is_known && !clone->is_in_vain)
-        fetch_bundle(self, doc, clone);
-    else if (is_wanted && is_here(self, &doc->req->secret))
-        begin(self, led, clone);
-    else if (is_wanted && self->now_ms >= clone->since_ms + LOST_MS)
-        give_up(self, doc, led, clone);
-    else if (is_wanted && is_replica(self, doc))
-        fetch_secret(self, doc, clone);
-    else
-        rest(self, clone);
-}
-
 /* ---- looking --------------------------------------------------------------------------------- */
 
 static bool is_missing(const struct mesh *self, const struct doc *doc, const struct led *led,
@@ -248,8 +88,8 @@ static bool is_missing(const struct mesh *self, const struct doc *doc, const str
     const struct doc_source *source = doc_source(doc, p);
     if (doc_is_uncloned(doc, p))
         return led;
-    return source && !is_here(self, &source->bundle) &&
-           (is_replica(self, doc) || (led && !doc_project_is_complete(doc, p)));
+    return source && !mesh_has_blob(self, &source->bundle) &&
+           (mesh_is_replica(self, doc) || (led && !doc_project_is_complete(doc, p)));
 }
 
 static void look(struct mesh *self, const struct doc *doc, struct led *led, uint32_t p)
@@ -267,7 +107,7 @@ static void look(struct mesh *self, const struct doc *doc, struct led *led, uint
         clone = add(self, doc->id, p);
     static const struct hash none;
     const struct hash *bundle = source ? &source->bundle : &none;
-    bool is_another = !is_same(bundle, &clone->bundle);
+    bool is_another = !mesh_is_same_hash(bundle, &clone->bundle);
     bool is_ours = led && work_ballot_compare(led->ballot, clone->work.ballot) == 0;
     clone->bundle = *bundle;
     clone->is_in_vain = clone->is_in_vain && !is_another;
@@ -276,7 +116,7 @@ static void look(struct mesh *self, const struct doc *doc, struct led *led, uint
     if (clone->stage == CLONE_RUNS && (is_another || !is_ours))
         stop(self, clone);
     if (clone->stage == CLONE_RESTS && (is_another || clone->at_ms <= self->now_ms))
-        go_on(self, doc, led, clone);
+        clone_go_on(self, doc, led, clone);
 }
 
 /* What another owner found and is here, or needs nothing more, is made ours. */
@@ -286,7 +126,7 @@ static bool is_to_adopt(const struct mesh *self, const struct doc *doc, const st
     const struct doc_source *source = doc_source(doc, p);
     if (!source || work_ballot_compare(mesh_ballot(source->ballot), led->ballot) >= 0)
         return false;
-    return is_here(self, &source->bundle) || doc_project_is_complete(doc, p);
+    return mesh_has_blob(self, &source->bundle) || doc_project_is_complete(doc, p);
 }
 
 static void adopt(struct mesh *self, const struct doc *doc, struct led *led)
@@ -336,7 +176,7 @@ static void look_at(struct mesh *self, const struct doc *doc, const struct delta
 void mesh_look_clones(struct mesh *self, uint64_t eval)
 {
     const struct doc *doc = mesh_doc(self, eval);
-    if (!is_git(doc))
+    if (!mesh_is_git(doc))
         return;
     if (!mesh_is_over(doc)) {
         look_at(self, doc, NULL);
@@ -351,48 +191,18 @@ void mesh_look_project(struct mesh *self, uint64_t eval, uint32_t p)
     const struct doc *doc = mesh_doc(self, eval);
     struct doc_source source = {.p = p};
     struct delta delta = {.id = eval, .sources = &source, .source_count = 1};
-    if (is_git(doc) && !mesh_is_over(doc))
+    if (mesh_is_git(doc) && !mesh_is_over(doc))
         look_at(self, doc, &delta);
 }
 
 void mesh_look_sources(struct mesh *self, const struct delta *delta)
 {
     const struct doc *doc = mesh_doc(self, delta->id);
-    if (!is_git(doc) || mesh_is_over(doc))
+    if (!mesh_is_git(doc) || mesh_is_over(doc))
         return;
     for (size_t i = 0; i < delta->source_count; i++)
         mesh_tree_changed(self, doc, delta->sources[i].p);
     look_at(self, doc, delta);
-}
-
-/* ---- the secret ------------------------------------------------------------------------------ */
-
-void mesh_look_secret(struct mesh *self, uint64_t eval, const struct hash *secret)
-{
-    const struct doc *doc = mesh_doc(self, eval);
-    bool is_its = doc && doc->req && is_same(&doc->req->secret, secret);
-    if (!doc_hash_is_set(secret) || !is_here(self, secret) ||
-        mesh_submission_needs(self, eval, secret) || own_is_taking(self->own, eval))
-        return;
-    bool is_ours = is_its && (!doc->fence || is_replica(self, doc));
-    if (self->config.mutation == OWN_FORGET_EARLY)
-        is_ours = is_ours && mesh_led(self, eval);
-    if (is_ours && docs_needs_secret(self->config.docs, doc))
-        return;
-    struct mesh_effect *effect = mesh_effect(self, MESH_FORGET_SECRET);
-    effect->eval = eval;
-    effect->secret = mesh_copy(self, secret, sizeof *secret);
-    self->counters.secrets++;
-}
-
-void mesh_look_taken(struct mesh *self)
-{
-    for (size_t i = 0; i < self->taken_count; i++) {
-        const struct doc *doc = mesh_doc(self, self->taken[i]);
-        if (is_git(doc))
-            mesh_look_secret(self, doc->id, &doc->req->secret);
-    }
-    self->taken_count = 0;
 }
 
 /* ---- what comes of it ------------------------------------------------------------------------ */
@@ -411,9 +221,9 @@ void mesh_cloned(struct mesh *self, const struct mesh_event *event)
     if (!clone)
         return;
     if (delta && delta->source_count == 1)
-        write_down(self, clone, &delta->sources[0]);
+        clone_write(self, clone, &delta->sources[0]);
     else
-        rest(self, clone);
+        clone_rest(self, clone);
 }
 
 void mesh_clone_progress(struct mesh *self, const struct mesh_event *event)
@@ -439,7 +249,7 @@ void mesh_clone_appended(struct mesh *self, const struct work *work, bool is_ok)
     }
     if (!clone || clone->stage != CLONE_WRITES)
         return;
-    rest(self, clone);
+    clone_rest(self, clone);
     if (is_ok) {
         clone->at_ms = self->now_ms;
         mesh_look_project(self, work->eval, work->p);
@@ -455,7 +265,7 @@ void mesh_clone_fetched(struct mesh *self, const struct fetch *fetch, bool is_ok
     clone->stage = CLONE_RESTS;
     clone->at_ms = self->now_ms;
     if (!is_ok && clone->is_for_secret)
-        rest(self, clone);
+        clone_rest(self, clone);
     else if (!is_ok)
         clone->is_in_vain = true;
     mesh_look_project(self, fetch->work.eval, fetch->work.p);

@@ -13,6 +13,8 @@
 #include "node/store/arena.h"
 #include "node/sync/sync.h"
 
+#include <string.h>
+
 /* How often the queue is told of everybody's load while there is something to give out. */
 #define MESH_LOAD_MS 1000
 
@@ -265,14 +267,38 @@ void mesh_feed_project(struct mesh *self, const struct doc *doc, struct led *led
 /* What became known of a document is fed to the queue. */
 void mesh_feed_changes(struct mesh *self, const struct delta *delta, unsigned changed);
 
+/* give_up.c: a record, or a plan, that says that nobody could. */
+void mesh_give_up(struct mesh *self, const struct work *work, enum work_blame blame);
+
 /* Nodes that have an evaluation's bundles: this one and its replicas. `out` has room for
  * WIRE_SOURCES_MAX. Returns how many. */
 size_t mesh_sources(const struct mesh *self, const struct doc *doc, uint64_t *out);
 
-/* ---- clone.c: repositories, their bundles and their secrets -----------------------------------
+/* ---- clone.c, clone_get.c, secret.c: repositories, their bundles, their secrets
+ * -----------------------------------
  */
 
 struct clone;
+
+static inline bool mesh_is_git(const struct doc *doc)
+{
+    return doc && doc->req && doc->req->kind == DOC_GIT;
+}
+
+static inline bool mesh_is_same_hash(const struct hash *a, const struct hash *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+/* Also where there is none to be had. */
+static inline bool mesh_has_blob(const struct mesh *self, const struct hash *blob)
+{
+    const struct docs *docs = self->config.docs;
+    return !doc_hash_is_set(blob) || docs->has_blob(docs->arg, blob);
+}
+
+/* Says whether this node is one. */
+bool mesh_is_replica(const struct mesh *self, const struct doc *doc);
 
 static inline bool mesh_is_over(const struct doc *doc) { return doc->cancel || doc_is_final(doc); }
 

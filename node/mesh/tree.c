@@ -23,11 +23,6 @@ static struct treed *find(const struct mesh *self, const struct work *chore)
     return NULL;
 }
 
-static bool is_same(const struct hash *a, const struct hash *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
 static bool is_of(const struct treed *treed, uint64_t eval, uint32_t p)
 {
     return treed->chore.eval == eval && treed->chore.p == p;
@@ -58,7 +53,8 @@ bool mesh_tree_is_old(const struct mesh *self, const struct work *chore,
     const struct hash *now = tree_of(self, chore->eval, chore->p);
     if (!treed)
         return false;
-    return !now || !is_same(now, &treed->tree) || (plan && !is_same(&plan->tree, &treed->tree));
+    return !now || !mesh_is_same_hash(now, &treed->tree) ||
+           (plan && !mesh_is_same_hash(&plan->tree, &treed->tree));
 }
 
 static void remove_at(struct treed **at)
@@ -88,7 +84,8 @@ bool mesh_tree_is_other(const struct mesh *self, const struct work *module)
     const struct doc *doc = mesh_doc(self, module->eval);
     const struct doc_plan *plan = doc ? doc_plan(doc, module->p) : NULL;
     for (const struct treed *at = self->treed; at && plan; at = at->next)
-        if (at->is_ready && is_of(at, module->eval, module->p) && !is_same(&at->tree, &plan->tree))
+        if (at->is_ready && is_of(at, module->eval, module->p) &&
+            !mesh_is_same_hash(&at->tree, &plan->tree))
             return true;
     return false;
 }
@@ -97,7 +94,7 @@ void mesh_tree_changed(struct mesh *self, const struct doc *doc, uint32_t p)
 {
     const struct doc_source *source = doc_source(doc, p);
     for (struct treed *at = self->treed; at && source; at = at->next) {
-        if (at->is_old || !is_of(at, doc->id, p) || is_same(&at->tree, &source->tree))
+        if (at->is_old || !is_of(at, doc->id, p) || mesh_is_same_hash(&at->tree, &source->tree))
             continue;
         self->counters.other_trees++;
         if (at->is_ready)

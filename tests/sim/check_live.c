@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #define MEMBERS_US (45 * SIM_S) /* L3: all see all; a boot and a round of healing included */
-/* L4: work waits, and nobody does any. What may have killed a node is left alone for 10 s. */
-#define IDLE_US (15 * SIM_S)
+/* L4: work waits, and nobody does any. What may have killed a node is left alone for 10 s, and for 10
+ * more while only nodes are ready that it has been on. */
+#define IDLE_US (25 * SIM_S)
 
 static const struct sim_node *first_up(const struct sim *self)
 {
