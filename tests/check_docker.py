@@ -115,6 +115,16 @@ def test_compose_gives_no_right_away():
     assert len([line for line in ports if "/udp" in line]) == len([line for line in ports if "/tcp" in line]) == 4
 
 
+def test_what_a_node_is_given_is_an_option_of_its():
+    options = {"TESTMESH_" + name for name in re.findall(r'ROW\("[a-z-]+", "(\w+)"', text_of("node", "options.c"))}
+    own = {"TESTMESH_PORT", "TESTMESH_NODES"}  # entrypoint.sh, container.sh
+    assert len(options) > 40 and own <= set(re.findall(r"TESTMESH_\w+", text_of("deploy/docker/entrypoint.sh") +
+                                                       text_of("nginx/container.sh")))
+    given = set(re.findall(r"^ +(TESTMESH_\w+):", text_of("docker-compose.yml"), re.M))
+    given |= set(re.findall(r"-e (TESTMESH_\w+)", text_of("deploy", "docker", "stack.sh")))
+    assert given - own - options <= {"TESTMESH_TOKEN"}  # the client's
+
+
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
 def test_compose_understands_it():
     env = {name: value for name, value in os.environ.items() if not name.startswith(("TESTMESH_", "COMPOSE_"))}

@@ -327,6 +327,8 @@ make_node() {
         -v "${TESTMESH_CA_BUNDLE:-/dev/null}:/srv/testmesh/ca.crt:ro" \
         -e TESTMESH_PORT="$port" -e HOST_REAL_IP="$HOST_REAL_IP" -e TESTMESH_JOIN="$join" -e TESTMESH_NAME="$name" \
         -e TESTMESH_SLOTS -e TESTMESH_UPLOAD_MAX -e TESTMESH_MODULE_TIMEOUT -e TESTMESH_MODULE_MEMORY \
+        -e TESTMESH_ENVS_MAX_BYTES -e TESTMESH_INDEX_HOST -e TESTMESH_GIT_HOST -e TESTMESH_GIT_ALLOW_ADDRESS \
+        -e TESTMESH_STATUS_API -e TESTMESH_LOG_LEVEL -e TESTMESH_HOST \
         -e PIP_INDEX_URL -e PIP_EXTRA_INDEX_URL -e HTTP_PROXY -e HTTPS_PROXY -e NO_PROXY \
         "$TESTMESH_IMAGE" >/dev/null
     until answers "http://127.0.0.1:$port/readyz" >/dev/null && (($(node_members "$port" "$name") >= ${join:+1}+1)); do
