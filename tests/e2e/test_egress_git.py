@@ -76,6 +76,12 @@ def helpers(node):
     return found
 
 
+def is_sanitized():
+    """A sanitizer looks at its own memory with calls that are filtered: then there is no filter."""
+    with open(PROGRAM, "rb") as file:
+        return b"__asan_init" in file.read()
+
+
 def network_of(pid):
     with open(f"/proc/{pid}/net/dev", encoding="ascii") as file:
         names = [line.partition(":")[0].strip() for line in file if ":" in line]
@@ -94,7 +100,8 @@ def test_it_has_a_network_of_its_own(folder, server, who):
         assert names == ["lo"] and own != network_of("self")[0]
         with open(f"/proc/{pid}/status", encoding="ascii") as file:
             status = dict(line.split(":", 1) for line in file)
-        assert status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1"
+        assert status["NoNewPrivs"].strip() == "1"
+        assert status["Seccomp"].strip() == "2" or is_sanitized()
         if who != "node":
             assert int(status["CapEff"], 16) == 0
         assert "fetch_shares_network" not in node.tail()
