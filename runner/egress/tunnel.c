@@ -268,28 +268,45 @@ static void connect_next(struct tunnel *self)
 
 /* ---- names and addresses ---- */
 
-/* Takes those that are fine. A refusal is one only when none is. */
-static void take_addresses(struct tunnel *self, const struct wire_addr *addrs, size_t count)
+struct addresses {
+    const struct wire_addr *items;
+    size_t count;
+    enum egress_verdict verdict; /* of the first that was refused */
+    const struct wire_addr *refused;
+};
+
+/* Those of one family that are fine. Notes the first that is not. */
+static void judge_addresses(struct tunnel *self, uint8_t family, struct addresses *all)
 {
     static const struct egress_policy operators = {.public_only = false};
     const struct egress_policy *policy = self->upstream ? &operators : self->client->spec.policy;
-    enum egress_verdict verdict = EGRESS_FINE;
-    const struct wire_addr *refused = NULL;
-    for (size_t i = 0; i < count && self->addr_count < TUNNEL_ADDRS_MAX; i++) {
-        enum egress_verdict one = egress_policy_address(policy, &self->client->egress->own,
-                                                        &addrs[i], is_here(&addrs[i]));
-        if (one == EGRESS_FINE) {
-            self->addrs[self->addr_count++] = addrs[i];
-        } else if (!refused) {
-            verdict = one;
-            refused = &addrs[i];
+    for (size_t i = 0; i < all->count && self->addr_count < TUNNEL_ADDRS_MAX; i++) {
+        const struct wire_addr *addr = &all->items[i];
+        if (addr->family != family)
+            continue;
+        enum egress_verdict verdict =
+            egress_policy_address(policy, &self->client->egress->own, addr, is_here(addr));
+        if (verdict == EGRESS_FINE) {
+            self->addrs[self->addr_count++] = *addr;
+        } else if (!all->refused) {
+            all->verdict = verdict;
+            all->refused = addr;
         }
     }
+}
+
+/* IPv4 first: a machine whose IPv6 leads nowhere is more common than the other way round, and one
+ * without IPv4 says so at once. A refusal is one only when no address is fine. */
+static void take_addresses(struct tunnel *self, const struct wire_addr *addrs, size_t count)
+{
+    struct addresses all = {.items = addrs, .count = count};
+    judge_addresses(self, 4, &all);
+    judge_addresses(self, 6, &all);
     if (self->addr_count)
         connect_next(self);
-    else if (refused && !self->upstream)
-        refuse(self, verdict, refused);
-    else if (refused)
+    else if (all.refused && !self->upstream)
+        refuse(self, all.verdict, all.refused);
+    else if (all.refused)
         fail(self, 502, "this node's own proxy has an address that is not connected to");
     else
         fail(self, 502, "this node cannot find out the address of that host");
