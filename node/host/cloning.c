@@ -5,12 +5,6 @@
 
 #define SWEEP_YOUNG_S 600 /* of a submission that is on its way */
 
-/* The token that a document names is to go, when all have been told what they wait for. */
-struct forgotten {
-    struct hash secret;
-    struct forgotten *next;
-};
-
 /* ---- what happened --------------------------------------------------------------------------- */
 
 static enum mesh_clone_phase phase_of(enum fetch_phase phase)
@@ -58,25 +52,7 @@ void host_open_clones(struct host *self)
     self->clones = clones_new(&config);
 }
 
-/* ---- tokens that are not needed any more ----------------------------------------------------- */
-
-/* Not within the step: who tells statuses of an evaluation that has just become final opens its
- * token first. */
-void host_forget_secret(struct host *self, const struct hash *secret)
-{
-    struct forgotten *forgotten = mem_new(sizeof *forgotten);
-    *forgotten = (struct forgotten){.secret = *secret, .next = self->forgotten};
-    self->forgotten = forgotten;
-}
-
-void host_remove_secrets(struct host *self)
-{
-    while (self->forgotten) {
-        owned_mem struct forgotten *first = self->forgotten;
-        self->forgotten = first->next;
-        store_remove_blob(self->config.store, &first->secret, SECRET_EXT);
-    }
-}
+/* ---- tokens that nobody needs ---------------------------------------------------------------- */
 
 struct kept {
     struct hash *items;
@@ -100,14 +76,4 @@ void host_sweep_secrets(struct host *self, bool is_start)
     store_sweep_blobs(self->config.store, SECRET_EXT, kept.items, kept.count,
                       is_start ? 0 : SWEEP_YOUNG_S);
     free(kept.items);
-}
-
-void host_free_cloning(struct host *self)
-{
-    clones_free(self->clones);
-    while (self->forgotten) {
-        struct forgotten *first = self->forgotten;
-        self->forgotten = first->next;
-        free(first);
-    }
 }

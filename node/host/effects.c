@@ -167,7 +167,7 @@ void host_do(struct host *self, const struct mesh_effect *effect)
         break;
     case MESH_FORGET_SECRET:
         host_last_statuses(self, effect->eval);
-        host_forget_secret(self, effect->secret);
+        store_remove_blob(self->config.store, effect->secret, SECRET_EXT);
         break;
     case MESH_PREPARE:
         executor_prepare(self->executor, &effect->work);

@@ -44,8 +44,6 @@ void host_feed(struct host *self, struct mesh_event event)
     self->is_stepping = false;
     arm(self, event.now_ms);
     host_tell_answers(self);
-    if (!self->is_answering)
-        host_remove_secrets(self);
 }
 
 void host_feed_later(struct host *self, struct mesh_event event)
@@ -318,7 +316,7 @@ void host_free(struct host *self)
     if (!self)
         return;
     store_watch(self->config.store, NULL, NULL);
-    host_free_cloning(self);
+    clones_free(self->clones);
     host_free_statuses(self);
     blobs_free(self->blobs);
     net_free(self->net);

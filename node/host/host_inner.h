@@ -8,7 +8,6 @@
 
 struct blob_wish;
 struct event;
-struct forgotten;
 
 enum waiter_kind { WAITER_SUBMIT, WAITER_CANCEL, WAITER_ASK };
 
@@ -100,7 +99,6 @@ struct host {
     struct blobs *blobs;
     struct executor *executor;
     struct clones *clones;
-    struct forgotten *forgotten;
     unsigned watched;  /* seconds, since secrets were swept */
     struct mesh *mesh; /* NULL before host_start() */
     struct statuses *statuses;
@@ -173,14 +171,9 @@ void host_free_copies(struct host *self);
 
 void host_open_clones(struct host *self);
 
-/* The token goes when what follows from the step has been told: host_remove_secrets(). */
-void host_forget_secret(struct host *self, const struct hash *secret);
-void host_remove_secrets(struct host *self);
-
 /* Those that no open document names, what is young but at the start: of a submission that failed,
  * or that came when it was not needed any more. */
 void host_sweep_secrets(struct host *self, bool is_start);
-void host_free_cloning(struct host *self);
 
 /* ---- statuses.c ------------------------------------------------------------------------------ */
 

@@ -111,6 +111,14 @@ def test_the_answer_does_not_wait_for_the_clone(node, server):
     assert not left_behind(node)
 
 
+def test_who_asks_for_the_end_gets_it(node, server):
+    answer = node.request("POST", "/evaluation?wait=60",
+                          json.dumps({"projects": [server.url("o/quick")]}),
+                          {"Content-Type": "application/json"}, timeout=90)
+    assert answer.status == 200 and answer.json()["status"] == "done"
+    assert answer.json()["projects"]["quick"]["passed"] == 1
+
+
 def test_news_of_a_clone_change_the_tag(node, server):
     id = submit(node, [server.url("slow/one")])
     node.wait_until(lambda: fetching(node), "a clone", 10)
