@@ -50,7 +50,7 @@ struct statuses {
     struct statuses_config config;
     struct item *items; /* in the order told */
     size_t count;
-    unsigned running;
+    struct item *running[STATUSES_AT_ONCE]; /* NULL: free */
     struct token *tokens;
     struct pause *pauses;
     struct event *turn;
@@ -88,6 +88,19 @@ static void token_drop(struct statuses *self, struct token *token)
     free(token);
 }
 
+/* ---- places ---------------------------------------------------------------------------------- */
+
+/* Where an item is among those that are under way; NULL: a free place. NULL where there is none. */
+static struct item **find_place(struct statuses *self, const struct item *item)
+{
+    for (size_t i = 0; i < STATUSES_AT_ONCE; i++)
+        if (self->running[i] == item)
+            return &self->running[i];
+    return NULL;
+}
+
+static void leave_place(const struct item *item) { *find_place(item->owner, item) = NULL; }
+
 /* ---- items ----------------------------------------------------------------------------------- */
 
 static void item_free(struct item *item)
@@ -100,7 +113,7 @@ static void item_free(struct item *item)
     self->count--;
     if (item->under_way) {
         status_cancel(item->under_way);
-        self->running--;
+        leave_place(item);
     }
     token_drop(self, item->token);
     status_base_fini(&item->base);
@@ -202,7 +215,7 @@ static void on_done(void *arg, const struct status_answer *told)
     struct status_answer answer = *told;
     uint64_t now_ms = clock_mono_ms();
     item->under_way = NULL;
-    self->running--;
+    leave_place(item);
     bool is_passing = status_is_passing(&answer);
     uint64_t wait_ms = answer.retry_after_s > 0 ? answer.retry_after_s * UINT64_C(1000)
                                                 : (uint64_t)BACK_OFF_MS << (item->tries - 1);
@@ -240,7 +253,7 @@ static void start(struct item *item)
                                                             .timeout_ms = TIMEOUT_MS},
                                    on_done, item, &err);
     if (item->under_way) {
-        self->running++;
+        *find_place(self, NULL) = item;
         return;
     }
     log_warn("status_not_started", "%s", err.text);
@@ -260,8 +273,8 @@ static bool is_behind_another(const struct statuses *self, const struct item *it
 static bool is_host_busy(const struct statuses *self, const struct item *item)
 {
     unsigned running = 0;
-    for (const struct item *at = self->items; at; at = at->next)
-        running += at->under_way && strcmp(at->base.url, item->base.url) == 0;
+    for (size_t i = 0; i < STATUSES_AT_ONCE; i++)
+        running += self->running[i] && strcmp(self->running[i]->base.url, item->base.url) == 0;
     return running >= STATUSES_OF_HOST;
 }
 
@@ -277,11 +290,11 @@ static struct item *find_next(const struct statuses *self, uint64_t now_ms, uint
     *later_ms = UINT64_MAX;
     for (struct item *item = self->items; item; item = item->next) {
         uint64_t at_ms = when(self, item);
-        if (item->under_way || is_behind_another(self, item))
+        if (item->under_way)
             continue;
         if (at_ms > now_ms)
             *later_ms = at_ms < *later_ms ? at_ms : *later_ms;
-        else if (!is_host_busy(self, item))
+        else if (!is_host_busy(self, item) && !is_behind_another(self, item))
             return item;
     }
     return NULL;
@@ -303,7 +316,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     forget_pauses(self, now_ms);
-    while (self->running < STATUSES_AT_ONCE && (item = find_next(self, now_ms, &later_ms))) {
+    while (find_place(self, NULL) && (item = find_next(self, now_ms, &later_ms))) {
         if (item->tries >= TRIES_MAX || now_ms >= item->end_ms)
             give_up(item);
         else
@@ -367,6 +380,14 @@ void statuses_tell(struct statuses *self, const struct status_spec *spec)
 }
 
 size_t statuses_waiting(const struct statuses *self) { return self->count; }
+
+unsigned statuses_running(const struct statuses *self)
+{
+    unsigned running = 0;
+    for (size_t i = 0; i < STATUSES_AT_ONCE; i++)
+        running += self->running[i] != NULL;
+    return running;
+}
 
 void statuses_each_counter(const struct statuses *self, statuses_counter_fn *fn, void *arg)
 {

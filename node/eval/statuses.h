@@ -45,6 +45,9 @@ void statuses_tell(struct statuses *self, const struct status_spec *spec);
 /* How many have not been sent or given up. */
 size_t statuses_waiting(const struct statuses *self);
 
+/* How many of these are under way now. */
+unsigned statuses_running(const struct statuses *self);
+
 /* Calls `fn` for "sent", "failed" (given up) and "dropped". */
 typedef void statuses_counter_fn(void *arg, const char *name, uint64_t value);
 void statuses_each_counter(const struct statuses *self, statuses_counter_fn *fn, void *arg);
