@@ -1,5 +1,5 @@
-/* egress_inner: what egress.c (clients), tunnel.c (how a connection comes about) and relay.c (what
- * then passes) share. */
+/* egress_inner: what egress.c (clients), tunnel.c (one connection of a client), connect.c (where it
+ * leads) and relay.c (what then passes) share. */
 #ifndef RUNNER_EGRESS_EGRESS_INNER_H
 #define RUNNER_EGRESS_EGRESS_INNER_H
 
@@ -80,6 +80,19 @@ void client_tunnel_gone(struct egress_client *self);
 void tunnel_start(struct egress_client *client, int fd_owned);
 void tunnel_end(struct tunnel *self_owned);
 void tunnel_arm(struct tunnel *self, uint32_t ms);
+
+/* Each answers, and ends the tunnel when the client is gone: what may be reached and cannot, and
+ * what may not be. `addr`: that was judged; NULL: none. */
+void tunnel_fail(struct tunnel *self, unsigned status, const char *words);
+void tunnel_refuse(struct tunnel *self, enum egress_verdict verdict, const struct wire_addr *addr);
+
+/* Returns how long the head is that lies there; 0: it is not whole yet, -1: it is too long. */
+ssize_t tunnel_head_len(struct evbuffer *bytes);
+
+/* ---- connect.c: from a target that may be reached to relay_start() */
+void tunnel_look_up(struct tunnel *self);
+void tunnel_connect_next(struct tunnel *self); /* another address, or none is left */
+bool tunnel_is_here(const struct wire_addr *addr);
 
 /* ---- relay.c: both sides are there; from here on bytes pass */
 void relay_start(struct tunnel *self);
