@@ -263,8 +263,9 @@ static void check_put_ok(struct sim *self, struct sim_node *node, unsigned to,
     if (put->kind == WIRE_PUT_SUBMIT && (!doc || !doc->req || !has_blobs(node, doc)))
         check_violation(self, "I1", "%s says that it has %" PRIu64 ", and has not", node->label,
                         ok->eid);
-    if ((put->kind == WIRE_PUT_CLAIM || put->kind == WIRE_PUT_SUBMIT) &&
-        (!doc || !has_fence(doc, put->fence)))
+    bool is_promise = put->kind == WIRE_PUT_CLAIM ||
+                      (put->kind == WIRE_PUT_SUBMIT && !(ok->rid & OWN_RID_SYNC)); /* a home's */
+    if (is_promise && (!doc || !has_fence(doc, put->fence)))
         check_violation(self, "I6", "%s promises %" PRIu64 " before it is durable", node->label,
                         ok->eid);
     if (put->kind == WIRE_PUT_SEAL && (!doc || !has_seal_of(doc, put->seal)))

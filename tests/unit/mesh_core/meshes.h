@@ -37,6 +37,7 @@ struct seen {
     bool is_ok;
     struct work work;
     size_t blob_count;
+    bool has_secret;
     uint64_t sources[WIRE_SOURCES_MAX + 1];
     size_t source_count;
     enum swim_what what;
@@ -150,6 +151,7 @@ static inline void note_seen(struct node *self, const struct mesh_effect *effect
                           .is_ok = effect->is_ok,
                           .work = effect->work,
                           .blob_count = effect->blob_count,
+                          .has_secret = effect->secret != NULL,
                           .source_count = effect->source_count,
                           .what = effect->what};
     assert_true(effect->source_count <= countof(seen->sources));
@@ -230,6 +232,16 @@ static inline void ends(struct node *self, const struct work *work, enum work_en
 
 #define MODULES_MAX 64
 
+/* Of the commit that counts for the node now; all zero for an upload. */
+static inline struct hash tree_of(const struct node *self, const struct work *work)
+{
+    struct doc_project project = {0};
+    const struct doc *doc = fake_find(&self->docs, work->eval);
+    if (doc && doc->req)
+        doc_project(doc, work->p, &project);
+    return project.tree;
+}
+
 static inline void makes_plan(struct node *self, const struct work *work, size_t modules)
 {
     static const char *const paths[MODULES_MAX] = {"test_a.py", "test_b.py", "test_c.py",
@@ -240,6 +252,7 @@ static inline void makes_plan(struct node *self, const struct work *work, size_t
         list[i] = (struct doc_module){.path = paths[i], .bytes = 1};
     struct doc_plan plan = {.p = work->p,
                             .ballot = {.epoch = work->ballot.epoch, .owner = work->ballot.owner},
+                            .tree = tree_of(self, work),
                             .modules = list,
                             .module_count = modules};
     ends(self, work, WORK_DONE, WORK_BLAME_NONE,
