@@ -1,8 +1,10 @@
 """What the repositories' host is told of the commits: a real git server, and an API that is ours."""
 
 import json
+import os
 
 import gitserver
+import memory
 import mesh
 import pytest
 import zips
@@ -183,3 +185,19 @@ def test_who_takes_over_tells_the_rest(server, tmp_path, monkeypatch):
         nodes.wait_same(answer.json()["id"])
         for node in nodes.nodes:
             assert server.token not in node.tail(1 << 20)
+        for node in nodes.alive() if os.geteuid() == 0 else ():
+            nodes.wait(lambda: not memory.find(node.pid, [server.token.encode()]), "no token is left", 10)
+
+
+def test_a_node_that_comes_back_tells_the_rest(server, tmp_path):
+    """kill -9 between pending and the end, and nobody else is there."""
+    server.repository("o/later", {"test_a.py": zips.sleeping(1, 2)})
+    with StatusApi(server) as api, \
+            Node(tmp_path, *server.node_options(), *api.node_options(), env=server.node_env()) as node:
+        answer = post(node, [server.url("o/later")], statuses=True, auth_token=server.token)
+        node.wait_until(lambda: api.states("o/later") == ["pending"], "pending", 60, pause=0.01)
+        node.kill()
+        node.start()
+        node.wait_done(answer.json()["id"])
+        node.wait_until(lambda: api.states("o/later")[-1:] == ["success"], "success", 20)
+        assert set(api.states("o/later")[:-1]) == {"pending"}
