@@ -98,12 +98,32 @@ static void a_wrong_one_does_not_take_anothers_name(void **unused)
     assert_non_null(project("project-2-2")->failure);
 }
 
+/* A class of forks. What is looked at for each must not grow with how many there are. */
+static void a_thousand_of_one_name(void **unused)
+{
+    (void)unused;
+    enum { COUNT = 1000 };
+    char *urls[COUNT];
+    for (size_t i = 0; i < COUNT; i++)
+        urls[i] = mem_printf("https://github.com/student-%zu/%s", i, i % 2 ? "Calc" : "calc");
+    assert_int_equal(name((const char *const *)urls, COUNT), 0);
+    assert_int_equal(result.project_count, COUNT);
+    assert_string_equal(project("calc")->source, urls[0]);
+    assert_string_equal(project("Calc-2")->source, urls[1]);
+    assert_string_equal(project("Calc-1000")->source, urls[COUNT - 1]);
+    for (size_t i = 1; i < COUNT; i++)
+        assert_true(strcmp(result.projects[i - 1].name, result.projects[i].name) < 0);
+    for (size_t i = 0; i < COUNT; i++)
+        free(urls[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(each_has_a_name_and_a_source, forget),
         cmocka_unit_test_teardown(one_that_is_wrong_fails_alone, forget),
         cmocka_unit_test_teardown(where_all_are_wrong_the_first_is_told, forget),
+        cmocka_unit_test_teardown(a_thousand_of_one_name, forget),
         cmocka_unit_test_teardown(a_wrong_one_does_not_take_anothers_name, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
