@@ -201,7 +201,7 @@ void host_do(struct host *self, const struct mesh_effect *effect)
     case MESH_DRAINED:
         self->is_drained = true;
         if (self->on_left)
-            host_feed_later(self, (struct mesh_event){.kind = MESH_LEAVE});
+            host_leave_after_statuses(self);
         break;
     case MESH_GONE:
         net_leave(self->net, on_left, self);

@@ -104,6 +104,8 @@ struct host {
     struct statuses *statuses;
     struct telling *tellings; /* evaluations whose commits' statuses this node tells */
     struct event *statuses_timer;
+    struct event *leave_timer;
+    uint64_t leaves_at_ms;
     struct mesh_out out;
     struct event *timer;
     struct event *take_laters;
@@ -184,6 +186,9 @@ void host_note_statuses(struct host *self, const struct doc *doc);
 
 /* The same, before its token goes. */
 void host_last_statuses(struct host *self, uint64_t eval);
+
+/* Leaves the mesh when what waits has been told, or after a few seconds. */
+void host_leave_after_statuses(struct host *self);
 void host_free_statuses(struct host *self);
 
 /* ---- peers.c --------------------------------------------------------------------------------- */

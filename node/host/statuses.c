@@ -11,8 +11,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define PAUSE_MS 50 /* between two looks at one document, at least */
-#define PAUSE_OF 20 /* and so many times what the last one took */
+#define LEAVE_MS 5000 /* that a node which leaves gives to what is still to be told */
+#define PAUSE_MS 50   /* between two looks at one document, at least */
+#define PAUSE_OF 20   /* and so many times what the last one took */
 
 /* What was told of one evaluation. */
 struct telling {
@@ -171,12 +172,32 @@ void host_last_statuses(struct host *self, uint64_t eval)
         host_note_statuses(self, doc);
 }
 
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void on_leave(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct host *self = arg;
+    if (statuses_waiting(self->statuses) == 0 || clock_mono_ms() >= self->leaves_at_ms)
+        host_feed(self, (struct mesh_event){.kind = MESH_LEAVE});
+    else
+        event_add(self->leave_timer, &(struct timeval){.tv_usec = PAUSE_MS * 1000});
+}
+
+void host_leave_after_statuses(struct host *self)
+{
+    self->leaves_at_ms = clock_mono_ms() + LEAVE_MS;
+    event_active(self->leave_timer, 0, 0);
+}
+
 void host_open_statuses(struct host *self)
 {
     struct statuses_config config = self->config.statuses;
     config.base = self->config.base;
     self->statuses = statuses_new(&config);
     self->statuses_timer = evtimer_new(self->config.base, on_timer, self);
+    self->leave_timer = evtimer_new(self->config.base, on_leave, self);
 }
 
 void host_free_statuses(struct host *self)
@@ -185,4 +206,5 @@ void host_free_statuses(struct host *self)
         forget(&self->tellings);
     statuses_free(self->statuses);
     event_free(self->statuses_timer);
+    event_free(self->leave_timer);
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import gitserver
 import memory
@@ -164,6 +165,25 @@ def test_options_that_make_no_sense(tmp_path, options):
     begin = node.launch()
     assert node.process.wait(20) == 4, node.tail()
     assert options[0] in node.tail() and begin == 0
+
+
+def test_a_node_that_leaves_tells_what_waits(server, tmp_path):
+    """But a host that asks for more patience than that keeps it from nothing."""
+    with StatusApi(server) as api, \
+            Node(tmp_path, *server.node_options(), *api.node_options(), env=server.node_env()) as node:
+        api.ways["o/none"] = [502]
+        answer = post(node, [server.url("o/none")], statuses=True, auth_token=server.token)
+        assert answer.status == 202
+        node.wait_until(lambda: api.seen, "the first try", 20, pause=0.01)
+        node.request("DELETE", "/evaluation/" + answer.json()["id"])
+        assert node.stop() == 0
+        assert api.states("o/none")[-1:] == ["error"]
+        api.ways["o/none"] = [(429, {"Retry-After": "600"})] * 9
+        node.start()
+        post(node, [server.url("o/none")], statuses=True, auth_token=server.token)
+        node.wait_until(lambda: not api.ways["o/none"][8:], "the first try", 20, pause=0.01)
+        began = time.monotonic()
+        assert node.stop() == 0 and time.monotonic() - began < 15
 
 
 def test_who_takes_over_tells_the_rest(server, tmp_path, monkeypatch):
