@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 
 import gitserver
@@ -9,7 +10,7 @@ import memory
 import mesh
 import pytest
 import zips
-from node import Node
+from node import PROGRAM, Node, environment
 from statusapi import StatusApi
 
 if gitserver.missing():
@@ -89,6 +90,17 @@ def test_each_project_is_told(node, server, api):
         last = api.told(repository)[-1][2]
         assert last == {"state": state, "context": "testmesh/" + project, "description": words,
                         "target_url": f"{PUBLIC}/evaluation/{document['id']}"}
+
+
+def test_the_client_asks_for_it(node, server, api, tmp_path):
+    token = tmp_path / "token"
+    token.write_text(server.token)
+    token.chmod(0o600)
+    done = subprocess.run([PROGRAM, "run", "--node", f"http://{node.address}", "--statuses", "--token-file",
+                           str(token), server.url("o/good")], stdin=subprocess.DEVNULL, timeout=120,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(), check=False)
+    assert done.returncode == 0 and server.token.encode() not in done.stdout, done
+    wait_states(node, api, "o/good", ["pending", "success"])
 
 
 def test_nobody_asked(node, server, api):

@@ -14,7 +14,8 @@ import gitserver
 import memory
 import mesh
 import pytest
-from node import PROGRAM, Node
+import zips
+from node import PROGRAM, Node, form
 from processes import descendants
 
 if gitserver.missing():
@@ -117,7 +118,7 @@ def test_the_token_is_nowhere(server, odd, tmp_path):
 
 @needs_root
 def test_the_token_leaves_the_memory(server, tmp_path):
-    """After three requests no byte of it is left in the node; and a crash would write none."""
+    """After some requests no byte of it is left in the node; and a crash would write none."""
     secrets = secrets_of(server)
     with Node(tmp_path, *server.node_options(), env=server.node_env()) as node:
         marker = b"a-name-that-is-kept-31337"
@@ -126,6 +127,12 @@ def test_the_token_leaves_the_memory(server, tmp_path):
                 post(client, [server.url("private/calc")], server.token)
                 answer = answer_of(client)
             node.wait_done(json.loads(answer.partition(b"\r\n\r\n")[2])["id"])
+        body = {"projects": [server.url("private/calc")], "auth_token": server.token}
+        kind, data = form([("projects", None, None, json.dumps(body).encode()),
+                           ("tests", "t.zip", None, zips.of_files({"test_b.py": zips.passing(1)}))])
+        answer = node.request("POST", "/evaluation", data, {"Content-Type": kind})
+        assert answer.status == 202, answer
+        node.wait_done(answer.json()["id"])
         node.request("POST", "/evaluation", json.dumps({"projects": [server.url("private/calc")],
                                                         "name": marker.decode()}),
                      {"Content-Type": "application/json"})
