@@ -194,9 +194,13 @@ class OwnEngine(Engine):
 def install(log):
     missing = [name for name, program in zip(PACKAGES, ("dockerd", "docker-compose", "debootstrap"))
                if shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None]
-    if missing and subprocess.run([os.path.join(ROOT, "deps", "install.sh"), log, *missing],
-                                  stdin=subprocess.DEVNULL, timeout=MAKE_S).returncode != 0:
+    if not missing:
+        return
+    if subprocess.run([os.path.join(ROOT, "deps", "install.sh"), log, *missing],
+                      stdin=subprocess.DEVNULL, timeout=MAKE_S).returncode != 0:
         raise NoEngine(f"{' '.join(missing)} cannot be installed: see {log}")
+    if "docker.io" in missing and shutil.which("systemctl"):  # they would start at the next boot
+        Machine.do("systemctl", "disable", "docker.service", "docker.socket", "containerd.service")
 
 
 def sources():
