@@ -153,6 +153,8 @@ static void on_progress(void *arg, const struct fetch_progress *progress)
 
 /* ---- its turn -------------------------------------------------------------------------------- */
 
+static void remove_later(void *arg, const char *path) { store_remove_tmp(arg, path); }
+
 /* The token goes to the host that it was given for, and to no other. */
 static int start_child(struct clone *self, const struct doc_req *req, struct err *err)
 {
@@ -175,6 +177,8 @@ static int start_child(struct clone *self, const struct doc_req *req, struct err
                                                    .token = is_its_host ? secret.token : NULL,
                                                    .out_dir = self->folder,
                                                    .timeout_ms = owner->config.timeout_ms,
+                                                   .remove = remove_later,
+                                                   .remove_arg = self->store,
                                                    .on_progress = on_progress},
                               on_fetched, self, err);
     secret_close(&secret);

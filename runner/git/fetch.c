@@ -25,6 +25,8 @@ struct fetch {
     bool is_answer; /* no more progress comes */
     bool is_too_long;
     fetch_progress_fn *on_progress;
+    void (*remove)(void *arg, const char *path);
+    void *remove_arg;
     fetch_done_fn *done;
     void *arg;
     char *out_dir;
@@ -34,7 +36,9 @@ struct fetch {
 static void tidy(const struct fetch *self)
 {
     struct err err = ERR_INIT;
-    if (file_remove_tree(self->out_dir, &err))
+    if (self->remove)
+        self->remove(self->remove_arg, self->out_dir);
+    else if (file_remove_tree(self->out_dir, &err))
         log_warn("fetch_left_behind", "dir=%s error=%s", self->out_dir, err.text);
 }
 
@@ -199,6 +203,8 @@ struct fetch *fetch_start(struct event_base *base, const struct fetch_spec *spec
         return NULL;
     struct fetch *self = mem_new(sizeof *self);
     *self = (struct fetch){.on_progress = spec->on_progress,
+                           .remove = spec->remove,
+                           .remove_arg = spec->remove_arg,
                            .done = done,
                            .arg = arg,
                            .out_dir = mem_strdup(spec->out_dir)};

@@ -53,10 +53,12 @@ typedef void fetch_progress_fn(void *arg, const struct fetch_progress *progress)
 
 struct fetch_spec {
     const struct fetch_policy *policy;
-    const struct git_url *url;      /* copied */
-    const char *token;              /* NULL: none; copied into the pipe only */
-    const char *out_dir;            /* as of intake_spec */
-    uint64_t timeout_ms;            /* in all, at least 1 */
+    const struct git_url *url;                   /* copied */
+    const char *token;                           /* NULL: none; copied into the pipe only */
+    const char *out_dir;                         /* as of intake_spec */
+    uint64_t timeout_ms;                         /* in all, at least 1 */
+    void (*remove)(void *arg, const char *path); /* takes away a tree, later; NULL: it blocks */
+    void *remove_arg;
     fetch_progress_fn *on_progress; /* with the `arg` of fetch_start(); NULL: nobody wants it */
 };
 

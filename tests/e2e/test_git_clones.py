@@ -1,4 +1,6 @@
-"""Repositories are cloned after the 202: how many at once, how long, and until when; on one node."""
+"""Repositories are cloned after the 202: how many at once, how long, and until when; on one node.
+
+(Half a minute: what is interrupted must take its time.)"""
 
 import json
 import os
@@ -201,3 +203,31 @@ def test_a_node_that_is_killed_goes_on_by_itself(server, make, tmp_path):
         node.wait_until(lambda: not [path for path in node.files() if path.endswith(".sealed")],
                         "the token is gone", 10)
         assert not left_behind(node)
+
+
+def test_a_token_opens_as_long_as_its_key_is_there(server, make, tmp_path):
+    """The key is changed while a clone is under way: with the old one beside the new one it goes on."""
+    old, new = "1" * 64 + "\n", "2" * 64 + "\n"
+    key = tmp_path / "key"
+
+    def write(text):
+        key.write_text(text)
+        key.chmod(0o600)
+
+    write(old)
+    server.repository("private/keyed-slow", slow_files(3))
+    with make(tmp_path / "node", "--key-file", str(key)) as node:
+        kept = submit(node, [server.url("private/keyed-slow")], auth_token=server.token)
+        node.wait_until(lambda: fetching(node), "a clone", 10)
+        node.kill()
+        write(new + old)
+        node.start()
+        assert node.wait_done(kept)["projects"]["keyed-slow"]["passed"] == 1
+        lost = submit(node, [server.url("private/keyed-slow")], auth_token=server.token)
+        node.wait_until(lambda: fetching(node), "a clone", 10)
+        node.kill()
+        write(old)
+        node.start()
+        project = node.wait_done(lost)["projects"]["keyed-slow"]
+        assert "(repo-secret)" in project["message"] and project["blame"] == "cluster"
+        assert project["nota"] is None
