@@ -263,13 +263,13 @@ static void encode_result(const struct mesh *self, const struct work *work, stru
         delta_encode(&(struct delta){.id = work->eval, .res = rec, .res_count = 1}, out);
 }
 
-/* What was done of a commit that does not count any more has left nothing that its owner waits
- * for: it is to be done again. */
+/* What was done of a plan, or a commit, that does not count any more has left nothing that its owner
+ * waits for: it is to be done again. */
 static enum work_end end_of(const struct mesh *self, const struct agent_effect *from,
                             const struct work *work)
 {
     const struct doc *doc = mesh_doc(self, work->eval);
-    if (from->end != WORK_DONE || !doc || !doc_source(doc, work->p))
+    if (from->end != WORK_DONE || !doc || doc->seal || mesh_is_over(doc))
         return from->end;
     bool has_left = work->m == WORK_CHORE
                         ? doc_plan(doc, work->p) && !mesh_tree_is_old(self, work, NULL)
