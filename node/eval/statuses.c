@@ -202,6 +202,8 @@ static void explain(struct status_answer *answer)
                         : answer->http == 403 ? "the token may not write statuses (repo:status)"
                         : answer->http == 404
                             ? "no such repository for this token, or it may not write statuses"
+                        : answer->http >= 301 && answer->http <= 308
+                            ? "it sends on to another place, which is not followed"
                         : answer->http == 422 ? "no such commit there, or too many statuses of it"
                                               : NULL;
     if (words)

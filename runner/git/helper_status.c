@@ -13,10 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CONNECT_S   10L
-#define ANSWER_MAX  ((size_t)64 << 10) /* bytes of an answer; nobody needs them */
-#define RETRY_MAX_S 3600u
-#define AGENT       "testmesh" /* GitHub wants a name */
+#define CONNECT_S     10L
+#define ANSWER_MAX    ((size_t)64 << 10) /* bytes of an answer; nobody needs them */
+#define REDIRECTS_MAX 3
+#define RETRY_MAX_S   3600u
+#define AGENT         "testmesh" /* GitHub wants a name */
 
 struct task {
     json_t *root;
@@ -142,6 +143,22 @@ static void set_up(CURL *curl, struct task *self, struct curl_slist *headers)
         curl_easy_setopt(curl, CURLOPT_CAPATH, self->ca_dir);
 }
 
+/* Of a repository that was renamed the API sends on to the new place; it must be the same host's:
+ * no other one sees the token. */
+static bool sends_on(CURL *curl, const char *url)
+{
+    const char *to = NULL;
+    long http = 0;
+    size_t host = strlen("https://") + strcspn(url + strlen("https://"), "/") + 1;
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &http);
+    curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &to);
+    if ((http != 301 && http != 302 && http != 307 && http != 308) || !to ||
+        strlen(to) > GIT_URL_MAX || strncasecmp(to, url, host) != 0)
+        return false;
+    curl_easy_setopt(curl, CURLOPT_URL, to);
+    return true;
+}
+
 /* Our own words only: what a host says may have in it what we told him. */
 static void ask(struct task *self)
 {
@@ -151,6 +168,8 @@ static void ask(struct task *self)
         abort(); /* out of memory */
     set_up(curl, self, headers);
     CURLcode code = curl_easy_perform(curl);
+    for (unsigned i = 0; i < REDIRECTS_MAX && code == CURLE_OK && sends_on(curl, self->url); i++)
+        code = curl_easy_perform(curl);
     /* Of an answer that breaks off, or never ends, the status has come all the same. */
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &self->answer.http);
     if (self->answer.http < 200)

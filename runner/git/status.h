@@ -69,7 +69,7 @@ struct status_request {
     const struct status_policy *policy;
     enum status_kind kind;
     const char *url;   /* status_put_url()'s; copied into the pipe only, as are the next ones */
-    const char *token; /* goes to that URL's host and nowhere else: redirects are not followed */
+    const char *token; /* goes to that URL's host and nowhere else, redirects included */
     const char *body;
     uint64_t timeout_ms;
 };
