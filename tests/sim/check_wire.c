@@ -152,7 +152,7 @@ void check_holds(struct sim *self, const struct sim_node *node, const struct has
     if (!eval)
         return;
     SOMETIMES(SECRET_FETCHED);
-    if (!may_hold(self, node->id, eval->id))
+    if (!may_hold(self, node->id, eval->id) && !may_hold(self, node->index + 1, eval->id))
         check_violation(self, "I18", "%s has got the secret of %" PRIu64 ", and is no replica",
                         node->label, eval->id);
 }
@@ -327,7 +327,7 @@ static void check_frame(struct sim *self, struct sim_node *node, const struct me
         SOMETIMES(PUT_LOW);
         return;
     case WIRE_SUBMIT:
-        check_may_hold(self, to->id, msg.submit.eid);
+        check_may_hold(self, to->index + 1, msg.submit.eid); /* whoever is there by then */
         return;
     case WIRE_RESULT:
         check_result(self, node, &msg.result);
