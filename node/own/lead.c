@@ -92,6 +92,10 @@ bool round_has_majority(const struct own *self, const struct eval *eval, const s
         return false;
     if (self->config.mutation == OWN_NO_QUORUM || is_last_of_two(self, doc->fence))
         return true;
+    /* A list that replaced another one, and that not all have acknowledged: a majority of it need
+     * not meet one of the old list, which may have come to a result of its own. */
+    if (eval->is_refused && eval->is_replaced)
+        return round_has_all(self, eval, doc);
     return votes(self, eval, doc) > doc->fence->rep_count / 2;
 }
 
