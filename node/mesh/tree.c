@@ -83,11 +83,16 @@ bool mesh_tree_is_other(const struct mesh *self, const struct work *module)
 {
     const struct doc *doc = mesh_doc(self, module->eval);
     const struct doc_plan *plan = doc ? doc_plan(doc, module->p) : NULL;
-    for (const struct treed *at = self->treed; at && plan; at = at->next)
-        if (at->is_ready && is_of(at, module->eval, module->p) &&
-            !mesh_is_same_hash(&at->tree, &plan->tree))
-            return true;
-    return false;
+    bool is_other = false;
+    for (const struct treed *at = self->treed; at && plan; at = at->next) {
+        if (!is_of(at, module->eval, module->p) || (!at->is_ready && !at->is_old))
+            continue;
+        bool is_same = mesh_is_same_hash(&at->tree, &plan->tree);
+        if (at->is_ready && is_same)
+            return false;
+        is_other = is_other || !is_same;
+    }
+    return is_other;
 }
 
 void mesh_tree_changed(struct mesh *self, const struct doc *doc, uint32_t p)

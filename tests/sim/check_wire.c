@@ -196,7 +196,10 @@ static void check_accepted(struct sim *self, struct sim_node *node,
     if (eval->holder_count < effect->replicas)
         check_violation(self, "I1", "%s acknowledges %" PRIu64 " with %u replicas, %zu have it",
                         node->label, eval->id, effect->replicas, eval->holder_count);
-    bool is_degraded = mine && mine->degraded; /* known to be finished, when it was sent again */
+    /* Sent again, it was known: finished, or taken in by a node that was alone. */
+    const struct doc_fence *newest = check_newest_fence(self, eval->id);
+    bool is_degraded =
+        (mine && mine->degraded) || (eval->req.key && newest && newest->rep_count == 1);
     if (effect->replicas < 2 && !eval->is_alone && check_knows_others(node) && !is_degraded)
         check_violation(self, "I1", "%s acknowledges %" PRIu64 " with one copy", node->label,
                         eval->id);
