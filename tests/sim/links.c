@@ -67,13 +67,19 @@ static bool is_open(const struct sim *self, unsigned a, unsigned b)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
+/* A frame is on its way from when it was sent, behind those before it: a path that is slow is late,
+ * and carries no less for it. */
 static void pump(struct sim *self, unsigned from, unsigned to)
 {
     struct sim_end *end = &self->nodes[from].ends[to];
     if (end->is_pumping || !end->is_up || end->frame_count == 0)
         return;
+    uint64_t delay_us = net_delay_us(self, from, to);
+    uint64_t since_us = self->now_us - end->frames[0].token;
+    if (self->paths[from][to].clogged_until_us <= self->now_us)
+        delay_us -= since_us < delay_us ? since_us : delay_us;
     end->is_pumping = true;
-    tell(self, from, to, LINK_PUMP, end->conn, net_delay_us(self, from, to));
+    tell(self, from, to, LINK_PUMP, end->conn, delay_us);
 }
 
 static void begin_open(struct sim *self, struct sim_node *node, struct sim_node *to)
