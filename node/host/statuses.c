@@ -202,6 +202,8 @@ void host_open_statuses(struct host *self)
 
 void host_free_statuses(struct host *self)
 {
+    if (!self->statuses) /* there was not even a network */
+        return;
     while (self->tellings)
         forget(&self->tellings);
     statuses_free(self->statuses);
