@@ -175,7 +175,7 @@ def suite_fuzz(options):
         missing.fail(name, f"{path} has not been built")
         return missing
 
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
         return list(pool.map(run, [name for name in names if options.wants("fuzz", name)]))
 
 
@@ -328,15 +328,17 @@ def suite_pytest_side_by_side(name, pattern):
 
 # ---- all of it ----
 
+# One after the other; those of a row beside each other.
 SUITES = [
-    ("layers", suite_pytest("layers", "tests/check_*.py")),
-    ("unit", suite_programs("unit", 2)),
-    ("it", suite_programs("it", 1)),  # real processes and limits: one at a time
-    ("fuzz", suite_fuzz),
-    ("sim", suite_pytest_side_by_side("sim", "tests/sim/test_*.py")),
-    ("pytest-it", suite_pytest_side_by_side("pytest-it", "tests/it/test_*.py")),
-    ("e2e", suite_pytest_side_by_side("e2e", "tests/e2e/test_*.py")),
+    [("layers", suite_pytest("layers", "tests/check_*.py"))],
+    [("unit", suite_programs("unit", 2))],
+    # Real processes and limits, one at a time; they wait a lot, and fuzzers never do.
+    [("it", suite_programs("it", 1)), ("fuzz", suite_fuzz)],
+    [("sim", suite_pytest_side_by_side("sim", "tests/sim/test_*.py"))],
+    [("pytest-it", suite_pytest_side_by_side("pytest-it", "tests/it/test_*.py"))],
+    [("e2e", suite_pytest_side_by_side("e2e", "tests/e2e/test_*.py"))],
 ]
+NAMES = [name for row in SUITES for name, _ in row]
 
 
 def show(name, results, seconds):
@@ -372,25 +374,30 @@ def parse(argv):
     parser.add_argument("--release", default=os.path.join(BUILD, "release"), metavar="FOLDER")
     parser.add_argument("--fuzz", default=os.path.join(BUILD, "fuzz"), metavar="FOLDER")
     options = parser.parse_args(argv)
-    suites = [name for name, _ in SUITES]
     options.wants = lambda suite, name: (not options.only or suite in options.only or any(
-        word in name for word in options.only if word not in suites))
+        word in name for word in options.only if word not in NAMES))
     return options
+
+
+def timed(run, options):
+    begin = time.monotonic()
+    return run(options), time.monotonic() - begin
 
 
 def main(argv):
     options = parse(argv)
     if options.list:
-        print("\n".join(name for name, _ in SUITES))
+        print("\n".join(NAMES))
         return 0
     totals = [0, 0, 0]
-    for name, run in SUITES:
-        begin = time.monotonic()
-        results = run(options)
-        if not results:
-            continue
-        counts = show(name, results, time.monotonic() - begin)
-        totals = [total + count for total, count in zip(totals, counts)]
+    for row in SUITES:
+        with concurrent.futures.ThreadPoolExecutor(len(row)) as pool:
+            begun = [(name, pool.submit(timed, run, options)) for name, run in row]
+            for name, end in begun:
+                results, seconds = end.result()
+                if results:
+                    counts = show(name, results, seconds)
+                    totals = [total + count for total, count in zip(totals, counts)]
     print("%d passed, %d failed, %d skipped" % tuple(totals))
     return 1 if totals[1] or not any(totals) else 0
 
