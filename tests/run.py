@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as xml
 
@@ -38,6 +39,10 @@ FUZZ_FULL_S = 60
 FUZZ_MEMORY_MB = 2048
 FUZZ_SHOWN = 4000  # the end says it all; before it stand thousands of lines of progress
 LANES = 2  # files of tests beside each other; each lane has its own users (tests/lib/node.py)
+FREE_LANES = queue.SimpleQueue()  # of all suites
+for number in range(LANES):
+    FREE_LANES.put(number)
+VENV = threading.Lock()
 SHOWN = 20000  # characters of a failing program's output; all of it is in its log
 
 
@@ -288,10 +293,10 @@ def wanted_files(name, pattern, options):
 
 
 # Seconds, about: what takes long begins first.
-SLOW = {"test_docker.py": 260, "test_mesh.py": 190, "test_mesh_api.py": 150, "test_class.py": 130, "test_job.py": 120,
-        "test_attacks.py": 100, "test_boot.py": 85, "test_members.py": 80, "test_faults.py": 70,
-        "test_front.py": 60, "test_editable.py": 60, "test_corpus.py": 60, "test_git.py": 60,
-        "test_metrics.py": 25}
+SLOW = {"test_docker.py": 260, "test_mesh.py": 150, "test_job.py": 150, "test_class.py": 140, "test_faults.py": 90,
+        "test_mesh_api.py": 80, "test_git_clones.py": 60, "test_editable.py": 60, "test_corpus.py": 60,
+        "test_git_status.py": 60, "test_git_mesh.py": 50, "test_git.py": 50, "test_attacks.py": 40,
+        "test_members.py": 40, "test_front.py": 40, "test_boot.py": 30, "test_metrics.py": 25, "test_egress.py": 25}
 
 
 def weight(file):
@@ -299,26 +304,23 @@ def weight(file):
 
 
 def suite_pytest_side_by_side(name, pattern):
-    """A process for each file, two at a time, the slowest first (by what is known of them, then by
-    size): a file has its own users, ports and folders."""
+    """A process for each file, one in each lane, the slowest first (by what is known of them, then
+    by size): a file has its own users, ports and folders."""
     def run(options):
         files = sorted(wanted_files(name, pattern, options), key=weight, reverse=True)
 
-        lanes = queue.SimpleQueue()
-        for lane in range(LANES):
-            lanes.put(lane)
-
         def run_file(file):
-            lane = lanes.get()
+            lane = FREE_LANES.get()
             try:
                 return run_pytest(f"{name}-{os.path.splitext(os.path.basename(file))[0]}", [file],
                                   options, lane)
             finally:
-                lanes.put(lane)
+                FREE_LANES.put(lane)
 
         if files:
             try:
-                ensure_venv()  # before two want to make it
+                with VENV:  # before two want to make it
+                    ensure_venv()
             except (OSError, subprocess.CalledProcessError):
                 pass  # run_pytest() says so
         with concurrent.futures.ThreadPoolExecutor(LANES) as pool:
@@ -334,9 +336,9 @@ SUITES = [
     [("unit", suite_programs("unit", 2))],
     # Real processes and limits, one at a time; they wait a lot, and fuzzers never do.
     [("it", suite_programs("it", 1)), ("fuzz", suite_fuzz)],
-    [("sim", suite_pytest_side_by_side("sim", "tests/sim/test_*.py"))],
-    [("pytest-it", suite_pytest_side_by_side("pytest-it", "tests/it/test_*.py"))],
-    [("e2e", suite_pytest_side_by_side("e2e", "tests/e2e/test_*.py"))],
+    [("sim", suite_pytest_side_by_side("sim", "tests/sim/test_*.py")),
+     ("pytest-it", suite_pytest_side_by_side("pytest-it", "tests/it/test_*.py")),
+     ("e2e", suite_pytest_side_by_side("e2e", "tests/e2e/test_*.py"))],
 ]
 NAMES = [name for row in SUITES for name, _ in row]
 
