@@ -14,13 +14,10 @@ import time
 
 import pytest
 import zips
-from node import FULL, PROGRAM, ROOT, Node
+from attacks import MODULE, NAMES, project_of, read
+from node import FULL, PROGRAM, Node
 from processes import Processes
 
-ATTACKS = os.path.join(ROOT, "tests", "attacks")
-NAMES = sorted(name for name in os.listdir(ATTACKS)
-               if os.path.exists(os.path.join(ATTACKS, name, "expect.json")))
-MODULE = "test_attack.py"
 SLOTS = 3
 WALL_MS = 60000
 MEMORY = "512M"
@@ -35,18 +32,6 @@ EVERYWHERE = {"connect-out", "daemons", "disk-fill", "escape-calls", "exit-zero"
               "fork-bomb", "forge-shadow", "forged-stream-from-child", "gain-privileges",
               "kill-all", "kill-init", "memory-one", "output-flood", "processes",
               "read-the-host", "threads", "write-outside"}
-
-
-def read(name):
-    with open(os.path.join(ATTACKS, name, "expect.json"), encoding="utf-8") as file:
-        return json.load(file)
-
-
-def project_of(name):
-    files = zips.files_of(os.path.join(ATTACKS, name))
-    del files["expect.json"]
-    files[MODULE] = files.pop("attack.py")
-    return {f"{name}/{path}": data for path, data in files.items()}
 
 
 def why_not(mode, name, expect):

@@ -16,30 +16,13 @@ from front import find_nginx
 from mesh import free_ports, new_key
 from netns import Network, NoNamespaces
 from node import PROGRAM, ROOT, UID_BASE, environment
+from ports import ports_in_a_row
 
 BOOT = os.path.join(ROOT, "boot.sh")
 BOOT_S = 180
 NODES = 4
 
 needs_nginx = pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
-
-
-def ports_in_a_row(count):
-    while True:
-        first = free_ports(1)[0]
-        if first + count < 65536 and len(set(free_in_a_row(first, count))) == count:
-            return first
-
-
-def free_in_a_row(first, count):
-    for port in range(first, first + count):
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.bind(("127.0.0.1", port))
-                udp.bind(("127.0.0.1", port))
-                yield port
-            except OSError:
-                return
 
 
 class Boot:

@@ -13,9 +13,9 @@ import time
 import engine
 import pytest
 import zips
+from attacks import project_of, read
 from node import ROOT, Node, environment
-from test_attacks import project_of, read
-from test_boot import free_in_a_row
+from ports import free_in_a_row
 
 PROJECT = f"testmesh-test-{os.getpid()}"
 UP_S = 1200  # images are built; the compiler shares the machine with other tests

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from node import ROOT, environment
-from test_boot import ports_in_a_row
+from ports import ports_in_a_row
 
 KEY = "ab" * 32
 
