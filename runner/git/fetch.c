@@ -10,7 +10,6 @@
 #include "runner/git/way.h"
 #include "runner/intake/manifest.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -178,20 +177,9 @@ static int fill_pipe(const struct fetch_spec *spec, struct err *err)
                                     .networks = (struct git_network *)(uintptr_t)policy->also.items,
                                     .network_count = policy->also.count};
     struct buf text = BUF_INIT;
-    int ends[2] = {-1, -1};
     buf_reserve(&text, REQUEST_MAX); /* it never moves: no copy of the token is left behind */
     request_write(&request, &text);
-    bool fits = text.len <= REQUEST_MAX;
-    if (!fits)
-        err_set(err, ERR_INTERNAL, "a request of %zu bytes", text.len);
-    else if (pipe2(ends, O_CLOEXEC))
-        err_set(err, ERR_IO, "make a pipe: %m");
-    else if (file_write_all(ends[1], text.data, text.len, err))
-        mem_close_at(&ends[0]);
-    explicit_bzero(text.data, text.capacity);
-    buf_fini(&text);
-    mem_close_at(&ends[1]);
-    return ends[0];
+    return request_pipe(&text, err);
 }
 
 struct fetch *fetch_start(struct event_base *base, const struct fetch_spec *spec,

@@ -223,19 +223,6 @@ static void put_facts(const struct task *self, struct buf *out)
     buf_putc(out, '\n');
 }
 
-static int read_all(struct buf *out)
-{
-    ssize_t got;
-    while ((got = read(STDIN_FILENO, buf_reserve(out, 4096), 4096)) != 0) {
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0 || out->len + (size_t)got > REQUEST_MAX)
-            return -1;
-        buf_added(out, (size_t)got);
-    }
-    return 0;
-}
-
 int helper_fetch_main(int argc, char **argv)
 {
     bool has_way = argc == 2 && strcmp(argv[1], WAY_WORD) == 0;
@@ -243,7 +230,7 @@ int helper_fetch_main(int argc, char **argv)
     struct err err = ERR_INIT;
     owned_buf in = BUF_INIT;
     owned_buf out = BUF_INIT;
-    if ((argc != 1 && !has_way) || read_all(&in)) {
+    if ((argc != 1 && !has_way) || !request_receive(&in)) {
         fputs("usage: fetch [" WAY_WORD "] < REQUEST\n", stderr);
         return 2;
     }

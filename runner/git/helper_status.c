@@ -9,7 +9,6 @@
 #include "runner/git/way.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -120,11 +119,7 @@ static struct curl_slist *headers_of(const struct task *self)
 
 static void set_up(CURL *curl, struct task *self, struct curl_slist *headers)
 {
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    way_set_proxy(curl, self->proxy_port);
-    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    way_set_up(curl, self->proxy_port, self->ca_file, self->ca_dir);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, AGENT);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)self->timeout_ms);
@@ -137,10 +132,6 @@ static void set_up(CURL *curl, struct task *self, struct curl_slist *headers)
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_URL, self->url);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, self->body);
-    if (self->ca_file)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, self->ca_file);
-    if (self->ca_dir)
-        curl_easy_setopt(curl, CURLOPT_CAPATH, self->ca_dir);
 }
 
 /* Of a repository that was renamed the API sends on to the new place; it must be the same host's:
@@ -209,19 +200,6 @@ static int read_request(struct task *self, const struct buf *text, struct err *e
     return request_read_networks(root, &self->networks, &self->network_count, err);
 }
 
-static int read_all(struct buf *out)
-{
-    ssize_t got;
-    while ((got = read(STDIN_FILENO, buf_reserve(out, 4096), 4096)) != 0) {
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0 || out->len + (size_t)got > REQUEST_MAX)
-            return -1;
-        buf_added(out, (size_t)got);
-    }
-    return 0;
-}
-
 static int write_answer(const struct status_answer *answer)
 {
     owned_buf text = BUF_INIT;
@@ -244,7 +222,7 @@ int helper_status_main(int argc, char **argv)
     struct task task = {0};
     struct err err = ERR_INIT;
     owned_buf in = BUF_INIT;
-    if ((argc != 1 && !has_way) || read_all(&in) || read_request(&task, &in, &err)) {
+    if ((argc != 1 && !has_way) || !request_receive(&in) || read_request(&task, &in, &err)) {
         fputs("usage: status [" WAY_WORD "] < REQUEST\n", stderr);
         return 2;
     }

@@ -1,13 +1,17 @@
 #include "runner/git/request.h"
 
+#include "proto/base/file.h"
 #include "proto/base/json.h"
 #include "proto/base/mem.h"
 #include "runner/intake/limits.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NETWORKS_MAX 64
 
@@ -99,4 +103,32 @@ void request_fini(struct request *self)
     json_decref(self->root);
     free(self->networks);
     *self = (struct request){0};
+}
+
+int request_pipe(struct buf *text, struct err *err)
+{
+    int ends[2] = {-1, -1};
+    if (text->len > REQUEST_MAX)
+        err_set(err, ERR_INTERNAL, "a request of %zu bytes", text->len);
+    else if (pipe2(ends, O_CLOEXEC))
+        err_set(err, ERR_IO, "make a pipe: %m");
+    else if (file_write_all(ends[1], text->data, text->len, err))
+        mem_close_at(&ends[0]);
+    explicit_bzero(text->data, text->capacity);
+    buf_fini(text);
+    mem_close_at(&ends[1]);
+    return ends[0];
+}
+
+bool request_receive(struct buf *out)
+{
+    ssize_t got;
+    while ((got = read(STDIN_FILENO, buf_reserve(out, 4096), 4096)) != 0) {
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 || out->len + (size_t)got > REQUEST_MAX)
+            return false;
+        buf_added(out, (size_t)got);
+    }
+    return true;
 }

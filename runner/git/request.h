@@ -31,6 +31,13 @@ struct request {
 
 void request_write(const struct request *self, struct buf *out);
 
+/* In the parent: returns the reading end of a pipe that holds all of `text`, -1 with an error.
+ * Wipes and frees `text` in any case. */
+int request_pipe(struct buf *text, struct err *err);
+
+/* In the child: reads all of standard input. False where that is more than REQUEST_MAX. */
+bool request_receive(struct buf *out);
+
 /* Reads one; request_fini() in any case. Errors: ERR_INVALID. */
 int request_read(struct request *self, const char *text, size_t len, struct err *err) ERR_CHECKED;
 void request_fini(struct request *self);

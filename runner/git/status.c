@@ -1,6 +1,5 @@
 #include "runner/git/status.h"
 
-#include "proto/base/file.h"
 #include "proto/base/json.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
@@ -8,7 +7,6 @@
 #include "runner/git/request.h"
 #include "runner/git/way.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,20 +48,10 @@ static void put_request(const struct status_request *self, struct buf *out)
 /* Returns the reading end of a pipe that holds the whole request, -1 with an error. */
 static int fill_pipe(const struct status_request *request, struct err *err)
 {
-    int ends[2] = {-1, -1};
     struct buf text = BUF_INIT;
     buf_reserve(&text, REQUEST_MAX); /* it never moves: no copy of the token is left behind */
     put_request(request, &text);
-    if (text.len > REQUEST_MAX)
-        err_set(err, ERR_INTERNAL, "a request of %zu bytes", text.len);
-    else if (pipe2(ends, O_CLOEXEC))
-        err_set(err, ERR_IO, "make a pipe: %m");
-    else if (file_write_all(ends[1], text.data, text.len, err))
-        mem_close_at(&ends[0]);
-    explicit_bzero(text.data, text.capacity);
-    buf_fini(&text);
-    mem_close_at(&ends[1]);
-    return ends[0];
+    return request_pipe(&text, err);
 }
 
 /* The child has read a stranger's bytes: nothing that it says is taken on trust. */

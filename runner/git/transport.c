@@ -313,12 +313,8 @@ int transport_send(struct transport *self, const struct transport_request *reque
 static void set_up(struct transport *self)
 {
     CURL *curl = self->curl;
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    way_set_proxy(curl, self->spec.proxy_port);
+    way_set_up(curl, self->spec.proxy_port, self->spec.ca_file, self->spec.ca_dir);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, AGENT);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -329,10 +325,6 @@ static void set_up(struct transport *self)
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, self);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, self);
-    if (self->spec.ca_file)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, self->spec.ca_file);
-    if (self->spec.ca_dir)
-        curl_easy_setopt(curl, CURLOPT_CAPATH, self->spec.ca_dir);
 }
 
 struct transport *transport_new(const struct transport_spec *spec)

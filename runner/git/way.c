@@ -2,6 +2,7 @@
 
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
+#include "proto/base/sanitized.h"
 #include "runner/jail/confine_spec.h"
 #include "runner/jail/gate.h"
 
@@ -69,9 +70,17 @@ uint16_t way_enter(void)
 }
 
 /* What a proxy says of itself is kept from those who read the host's headers. */
-void way_set_proxy(void *curl, uint16_t port)
+void way_set_up(void *curl, uint16_t port, const char *ca_file, const char *ca_dir)
 {
     char proxy[40] = "";
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (ca_file)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
+    if (ca_dir)
+        curl_easy_setopt(curl, CURLOPT_CAPATH, ca_dir);
     if (port)
         (void)snprintf(proxy, sizeof proxy, "http://127.0.0.1:%u", port);
     curl_easy_setopt(curl, CURLOPT_PROXY, proxy);
@@ -97,22 +106,10 @@ void way_note_shared(void)
     is_said = true;
 }
 
-/* A sanitizer looks for leaks at the end, by what is filtered. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 void way_filter(void)
 {
     owned_buf code = BUF_INIT;
-    if (SANITIZED || filter_compile(&code, NULL))
+    if (SANITIZED || filter_compile(&code, NULL)) /* leaks are looked for by what is filtered */
         return;
     struct sock_fprog program = {.len = (unsigned short)(code.len / sizeof(struct sock_filter)),
                                  .filter = (struct sock_filter *)(void *)code.data};

@@ -57,9 +57,10 @@ uint16_t way_enter(void);
 /* In the parent: a child was not let. Logged once. */
 void way_note_shared(void);
 
-/* Sets a request's proxy (a CURL): the one at that port, or none at all, whatever the environment
- * says. */
-void way_set_proxy(void *curl, uint16_t port);
+/* Sets what all requests to git hosts have in common (of a CURL): https of a version that is fine,
+ * no redirects but by hand, these certificate authorities (NULL: the library's), and the proxy at
+ * that port, or none at all, whatever the environment says. */
+void way_set_up(void *curl, uint16_t proxy_port, const char *ca_file, const char *ca_dir);
 
 /* The status that the proxy gave in place of a connection; 0: it did connect, or was not asked. */
 long way_refusal(void *curl);

@@ -1,6 +1,7 @@
 #include "runner/intake/lockin.h"
 
 #include "proto/base/mem.h"
+#include "proto/base/sanitized.h"
 
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -11,17 +12,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 #define NET_ALL     UINT64_C(3)
 #define NET_CONNECT UINT64_C(2)
