@@ -1,13 +1,15 @@
 """Hold a node against pytest run by hand, test by test.
 
-    python3 tests/corpus/compare.py [--node HOST:PORT | --no-fork-server] [--each] [NAME ...]
+    python3 tests/corpus/compare.py [--node HOST:PORT | --no-fork-server | --git] [--each] [NAME ...]
 
 Uploads the corpus (one zip of all, or one a project with --each) to a node, to one of our own where
-none is named, and compares every (project, module, test, outcome) with reference.py's. Prints what
+none is named, or has it clone them from a git server, every other one with a token, and compares every (project, module, test, outcome) with reference.py's. Prints what
 differs, grouped; exit 1 on any difference.
 """
 
 import argparse
+import contextlib
+import json
 import os
 import shutil
 import sys
@@ -18,6 +20,7 @@ import fetch
 import reference
 
 sys.path.insert(0, os.path.join(corpus.ROOT, "tests", "lib"))
+from gitserver import GitServer  # noqa: E402
 from node import Node  # noqa: E402
 
 SHOWN = 20
@@ -77,10 +80,41 @@ def check_totals(document, project, got):
     return lines
 
 
-def run(node, projects, path, python):
-    """Uploads one zip and returns all differences of its projects."""
+def upload(node, path):
     with open(path, "rb") as file:
-        id = node.submit(file.read(), fields=[("name", None, None, b"corpus")])
+        return node.submit(file.read(), fields=[("name", None, None, b"corpus")])
+
+
+def files_of(tree):
+    """({path: bytes}, {path: target}) of a folder's files and links."""
+    files, links = {}, {}
+    for folder, folders, names in os.walk(tree):
+        for name in folders + names:
+            path = os.path.join(folder, name)
+            inner = os.path.relpath(path, tree)
+            if os.path.islink(path):
+                links[inner] = os.readlink(path)
+            elif os.path.isfile(path):
+                with open(path, "rb") as file:
+                    files[inner] = file.read()
+    return files, links
+
+
+def clone(node, server, projects):
+    """Has the node clone the projects; every other one wants the token."""
+    urls = []
+    for number, project in enumerate(projects):
+        name = f"{'private' if number % 2 else 'corpus'}/{project.folder}"
+        server.repository(name, *files_of(project.tree))
+        urls.append(server.url(name))
+    answer = node.request("POST", "/evaluation", json.dumps({"projects": urls, "auth_token": server.token}),
+                          {"Content-Type": "application/json"})
+    assert answer.status == 202, answer
+    return answer.json()["id"]
+
+
+def run(node, id, projects, python):
+    """Waits for an evaluation and returns all differences of its projects."""
     document = node.wait_done(id, WAIT_S)
     got = outcomes_of_node(node, id)
     lines, tests = [], 0
@@ -108,13 +142,15 @@ def show(lines):
             print(f"  … and {len(members) - SHOWN} more")
 
 
-def open_node(arguments, folder):
+def open_node(arguments, folder, server):
     if arguments.node:
         return Remote(arguments.node)
     options = ["--python", arguments.python]
     if arguments.no_fork_server:
         options.append("--no-fork-server")
-    return Node(folder, *options)
+    if server:
+        options += server.node_options()
+    return Node(folder, *options, env=server.node_env() if server else None)
 
 
 def main():
@@ -122,6 +158,7 @@ def main():
     parser.add_argument("--node", metavar="HOST:PORT", help="a running node; else one is started")
     parser.add_argument("--no-fork-server", action="store_true", help="start ours without it")
     parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--git", action="store_true", help="from repositories, to a node of ours")
     parser.add_argument("--each", action="store_true", help="one upload a project")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
@@ -131,9 +168,12 @@ def main():
     folder = tempfile.mkdtemp(prefix="testmesh-compare-")
     lines, tests = [], 0
     try:
-        with open_node(arguments, folder) as node:
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(GitServer(os.path.join(folder, "git"))) if arguments.git else None
+            node = stack.enter_context(open_node(arguments, os.path.join(folder, "node"), server))
             for batch, path in uploads(projects, arguments):
-                found, count = run(node, batch, path, arguments.python)
+                id = clone(node, server, batch) if server else upload(node, path)
+                found, count = run(node, id, batch, arguments.python)
                 lines, tests = lines + found, tests + count
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -143,6 +183,8 @@ def main():
 
 
 def uploads(projects, arguments):
+    if arguments.git and not arguments.each:
+        return [(projects, None)]
     if arguments.each or arguments.names:
         return [([project], project.zip) for project in projects]
     return [(projects, os.path.join(corpus.BUILD, "zips", "all.zip"))]

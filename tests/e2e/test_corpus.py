@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import gitserver
 import pytest
 from front import Front, find_nginx
 from mesh import Mesh
@@ -21,6 +22,15 @@ SHORT = {"fork-server": "jaraco.functools", "cold": "pytest-mock"}
 def test_equal_to_pytest_by_hand(mode):
     argv = [sys.executable, COMPARE] + ([] if mode == "fork-server" else ["--no-fork-server"])
     done = subprocess.run(argv + ([] if FULL else [SHORT[mode]]), stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, universal_newlines=True)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+@pytest.mark.skipif(bool(gitserver.missing()), reason=str(gitserver.missing()))
+def test_equal_as_repositories():
+    argv = [sys.executable, COMPARE, "--git"]
+    done = subprocess.run(argv + ([] if FULL else [SHORT["fork-server"], SHORT["cold"]]), stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, universal_newlines=True)
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-6000:]
