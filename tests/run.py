@@ -336,9 +336,9 @@ SUITES = [
     [("unit", suite_programs("unit", 2))],
     # Real processes and limits, one at a time; they wait a lot, and fuzzers never do.
     [("it", suite_programs("it", 1)), ("fuzz", suite_fuzz)],
-    [("sim", suite_pytest_side_by_side("sim", "tests/sim/test_*.py")),
-     ("pytest-it", suite_pytest_side_by_side("pytest-it", "tests/it/test_*.py")),
-     ("e2e", suite_pytest_side_by_side("e2e", "tests/e2e/test_*.py"))],
+    [("sim", suite_pytest_side_by_side("sim", "tests/sim/test_*.py"))],
+    [("pytest-it", suite_pytest_side_by_side("pytest-it", "tests/it/test_*.py"))],
+    [("e2e", suite_pytest_side_by_side("e2e", "tests/e2e/test_*.py"))],
 ]
 NAMES = [name for row in SUITES for name, _ in row]
 
